@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model remembers of the text so far: constant in size, a value: copying it forks the conversation.
+#pragma once
+#include <rwkv/error.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rwkv {
+
+class Model;
+
+class State {
+ public:
+  State() noexcept;  // belongs to no model until assigned
+  State(const State&);
+  State(State&&) noexcept;
+  State& operator=(const State&);
+  State& operator=(State&&) noexcept;
+  ~State();
+
+  // Tokens fed since the start of the text.
+  [[nodiscard]] std::int64_t tokens_seen() const noexcept;
+
+  // Bytes of memory it takes.
+  [[nodiscard]] std::int64_t bytes() const noexcept;
+
+  // One array of the state, in the order and layout of the `rwkv` package: per block att_x [n_embd], then aa, bb, pp [n_att]
+  // (version 4) or S [n_head, head_size, head_size] (key, value in versions 5 and 6; value, key in 7), then ffn_x [n_embd].
+  struct Array {
+    std::string name;                 // "blocks.0.att_x"
+    std::vector<std::int64_t> shape;
+    std::vector<float> values;
+  };
+  [[nodiscard]] std::vector<Array> arrays() const;
+
+  // The reverse of arrays(): all of them, in order, with equal shapes. Throws StateError and leaves the state as it was.
+  void assign(std::span<const Array> arrays);
+
+  // Writes a file that only its owner can read (it holds the conversation). The old file stays whole until the new one is.
+  void save(const std::filesystem::path& path) const;
+
+  // Throws FileError, or StateError when the file is damaged or of another model; the message says what differs.
+  [[nodiscard]] static State load(const std::filesystem::path& path, const Model& model);
+
+  struct Impl;
+
+ private:
+  friend class Model;
+  explicit State(std::unique_ptr<Impl>) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rwkv
