@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strategy text ("cuda fp16i8 *10 -> cpu fp32") to segments. Users' page: docs/strategy.md.
+#pragma once
+#include <rwkv/error.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rwkv {
+
+enum class DeviceKind { automatic, cpu, cuda, mps, dml };
+
+struct DeviceId {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;  // cuda only; "cuda" and "cuda:0" are the same device
+
+  bool operator==(const DeviceId&) const = default;
+};
+
+enum class FloatType { f32, f16, bf16 };
+
+enum class Quantization { none, i8, i4, i3 };
+
+struct Segment {
+  DeviceId device;
+  std::optional<FloatType> type;  // empty: "auto" without a type
+  Quantization quantization = Quantization::none;
+  std::optional<int> count;  // of "*N"
+  bool streaming = false;    // "*N+"
+  int column = 1;            // of its first word, for messages
+};
+
+struct Strategy {
+  std::string text;
+  std::vector<Segment> segments;  // at least one
+
+  // "auto" or "auto TYPE": to be replaced by resolve_auto() before layers can be placed.
+  [[nodiscard]] bool automatic() const { return segments.front().device.kind == DeviceKind::automatic; }
+};
+
+// Throws StrategyError that names the wrong word, its column (from 1) and what to write instead.
+[[nodiscard]] Strategy parse_strategy(std::string_view text);
+
+// What "auto" means here: cuda where there is a card, else cpu; the asked type, else `file_type` ("bf16", "f16", ...) when that
+// has 16 bits, else fp16 on cuda and fp32 on the CPU. The text of any other strategy comes back as it is.
+[[nodiscard]] std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_view file_type);
+
+// As written in a strategy: "cuda:1" ("cuda" for the first), "fp16", "i8" (empty for none).
+[[nodiscard]] std::string name_of(DeviceId device);
+[[nodiscard]] std::string_view name_of(FloatType type);
+[[nodiscard]] std::string_view name_of(Quantization quantization);
+
+}  // namespace rwkv
