@@ -15,7 +15,7 @@ class Error : public std::runtime_error {
 // The operating system refused: missing file, no permission, disk full. `code` is its errno.
 class FileError : public Error {
  public:
-  FileError(const std::string& message, int code) : Error(message), code(code) {}
+  FileError(const std::string& message, int errno_value) : Error(message), code(errno_value) {}
   int code;
 };
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/device.h"
+
+#include <rwkv/error.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "kernels/cpu/table.h"
+#include "kernels/kernels.h"
+
+namespace rwkv::cpu {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()) {}
+
+std::string CpuDevice::name() const {
+  const int threads = pool_.threads();
+  return std::string("cpu (") + kernels().name + ", " + std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
+}
+
+const KernelTable& CpuDevice::kernels() const { return best_table(); }
+
+void* CpuDevice::allocate(std::size_t bytes) {
+  void* memory = ::operator new(std::max<std::size_t>(bytes, 1), kAlignment, std::nothrow);
+  if (!memory) throw OutOfMemoryError("cpu: out of memory allocating " + std::to_string(bytes) + " bytes");
+  return memory;
+}
+
+void CpuDevice::release(void* memory) noexcept { ::operator delete(memory, kAlignment); }
+
+void CpuDevice::upload(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
+
+void CpuDevice::download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
+
+void CpuDevice::copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+
+}  // namespace rwkv::cpu

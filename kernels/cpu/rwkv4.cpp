@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// WKV of RWKV-4 (formula and shapes: kernels/rwkv4.h). A task takes a range of channels of one sequence; its aa, bb, pp stay in
+// the first-level cache for all tokens.
+#include "kernels/rwkv4.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/device.h"
+#include "kernels/cpu/table.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/rwkv4.cpp"
+#include <hwy/foreach_target.h>
+
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+constexpr std::int64_t kChannels = 128;  // per task
+
+template <class D>
+HWY_INLINE void wkv_vector(D d, const Wkv4& op, std::int64_t seq, std::int64_t channel, std::int64_t at) {
+  float *const aa_at = op.aa[seq] + channel, *const bb_at = op.bb[seq] + channel, *const pp_at = op.pp[seq] + channel;
+  const auto aa = hn::LoadU(d, aa_at), bb = hn::LoadU(d, bb_at), pp = hn::LoadU(d, pp_at);
+  const auto r = hn::LoadU(d, op.r.data + at), k = hn::LoadU(d, op.k.data + at), v = hn::LoadU(d, op.v.data + at);
+
+  const auto bonus = hn::Add(hn::LoadU(d, op.u + channel), k);
+  const auto p = hn::Max(pp, bonus);
+  const auto past = exp(d, hn::Sub(pp, p)), now = exp(d, hn::Sub(bonus, p));
+  const auto wkv = hn::Div(hn::MulAdd(past, aa, hn::Mul(now, v)), hn::MulAdd(past, bb, now));
+  hn::StoreU(hn::Mul(r, wkv), d, op.out.data + at);
+
+  const auto decayed = hn::Add(pp, hn::LoadU(d, op.w + channel));
+  const auto q = hn::Max(decayed, k);
+  const auto keep = exp(d, hn::Sub(decayed, q)), gain = exp(d, hn::Sub(k, q));
+  hn::StoreU(hn::MulAdd(keep, aa, hn::Mul(gain, v)), d, aa_at);
+  hn::StoreU(hn::MulAdd(keep, bb, gain), d, bb_at);
+  hn::StoreU(q, d, pp_at);
+}
+
+void wkv(Device& device, const Batch& batch, const Wkv4& op) {
+  const std::int64_t att = op.k.n_col, parts = (att + kChannels - 1) / kChannels;
+  pool_of(device).parallel_for(batch.n_seq * parts, [&](std::int64_t task) {
+    const std::int64_t seq = task / parts, first = task % parts * kChannels, n = std::min(kChannels, att - first);
+    for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
+      for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR { wkv_vector(d, op, seq, first + i, row * att + first + i); });
+    }
+  });
+}
+
+const Rwkv4Kernels* kernels() {
+  static const Rwkv4Kernels table{wkv};
+  return &table;
+}
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rwkv::cpu {
+HWY_EXPORT(kernels);
+const Rwkv4Kernels* rwkv4_kernels() { return HWY_DYNAMIC_DISPATCH(kernels)(); }
+}  // namespace rwkv::cpu
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decay of RWKV-6; its attention is that of RWKV-5.
+#include "kernels/rwkv6.h"
+
+#include "kernels/cpu/device.h"
+#include "kernels/cpu/table.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/rwkv6.cpp"
+#include <hwy/foreach_target.h>
+
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+void decay(Device& device, Rows z) {
+  pool_of(device).parallel_for(z.n_row, [&](std::int64_t row) {
+    float* const at = z.data + row * z.n_col;
+    for_vectors(z.n_col, [at](auto d, std::int64_t i) HWY_ATTR {
+      hn::StoreU(exp(d, hn::Neg(exp(d, hn::LoadU(d, at + i)))), d, at + i);
+    });
+  });
+}
+
+auto kernels() { return &decay; }
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rwkv::cpu {
+HWY_EXPORT(kernels);
+const Rwkv6Kernels* rwkv6_kernels() {
+  static const Rwkv6Kernels table{HWY_DYNAMIC_DISPATCH(kernels)(), rwkv5_kernels()->wkv};
+  return &table;
+}
+}  // namespace rwkv::cpu
+#endif

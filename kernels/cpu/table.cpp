@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/table.h"
+
+namespace rwkv::cpu {
+
+KernelTable make_table() {
+  const NormKernels norm = norm_kernels();
+  const MatMulKernels matmul = matmul_kernels();
+  return {matmul.target,
+          {norm.embed, norm.layer_norm, matmul.matmul, pointwise_kernels().token_shift, norm.head_norm},
+          rwkv4_kernels(),
+          rwkv5_kernels(),
+          rwkv6_kernels(),
+          rwkv7_kernels()};
+}
+
+const KernelTable& best_table() {
+  static const KernelTable best = make_table();
+  return best;
+}
+
+}  // namespace rwkv::cpu

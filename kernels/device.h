@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where weights lie and kernels run.
+#pragma once
+#include <cstddef>
+#include <string>
+
+namespace rwkv {
+
+struct KernelTable;
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  [[nodiscard]] virtual std::string name() const = 0;  // "cpu (AVX3, 2 threads)"
+  [[nodiscard]] virtual const KernelTable& kernels() const = 0;
+
+  // Aligned to 64 bytes, contents undefined. Throws OutOfMemoryError.
+  [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+
+  // Host to device and back; both return when the host memory may be used again.
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+
+  // Within the device.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+};
+
+}  // namespace rwkv

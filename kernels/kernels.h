@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every device supplies: the steps of RWKV as plain functions, one table per device. R rows, C = n_embd.
+#pragma once
+#include <span>
+
+#include "kernels/device.h"
+#include "kernels/rwkv4.h"
+#include "kernels/rwkv5.h"
+#include "kernels/rwkv6.h"
+#include "kernels/rwkv7.h"
+#include "kernels/tensor.h"
+
+namespace rwkv {
+
+// out[r] = LN(table[tokens[r]]; weight, bias)
+struct Embed {
+  const std::int32_t* tokens;  // [R]
+  Matrix table;                // [n_vocab, C]: f32, f16 or bf16
+  const float* weight;         // [C], of ln0
+  const float* bias;           // [C]
+  float eps;
+  Rows out;                    // [R, C]
+};
+
+// out = (x - mean) / sqrt(variance + eps) weight + bias, over each row; biased variance
+struct LayerNorm {
+  Rows x;               // [R, C]
+  const float* weight;  // [C]
+  const float* bias;    // [C]
+  float eps;
+  Rows out;             // [R, C]; may be x
+};
+
+enum class Activation { none, tanh, sigmoid, silu, relu_squared };
+
+// y = activation(x W^T + bias);  out = y, or out += y, or out += gate * y
+struct MatMul {
+  Rows x;                       // [R, n_in]
+  Matrix weight;                // [n_out, n_in]
+  Rows out;                     // [R, n_out]; not x
+  const float* bias = nullptr;  // [n_out]; null: 0
+  Activation activation = Activation::none;
+  bool add = false;             // to what is in out
+  const float* gate = nullptr;  // [R, n_out]; only with add; null: 1
+};
+
+// Token shift: out = x + (mu + mu_row) (x' - x), x' being the row before, of the first row of a sequence its last_x.
+struct TokenShift {
+  struct Output {
+    const float* mu;                // [C]
+    float* out;                     // [R, C]
+    const float* mu_row = nullptr;  // [R, C]; null: 0
+  };
+  Rows x;                           // [R, C]
+  float* const* last_x;             // [n_seq] pointers to [C]
+  std::span<const Output> outputs;  // on the host
+  bool remember;                    // afterwards, last_x = the last row of each sequence
+};
+
+// Per head of N values: out = ((x - mean) / sqrt(variance + eps)) weight + bias, times gate; biased variance
+struct HeadNorm {
+  Rows x;               // [R, A]
+  std::int64_t n_head;  // A = n_head N
+  const float* weight;  // [A]
+  const float* bias;    // [A]
+  float eps;
+  const float* gate;    // [R, A]; null: 1
+  Rows out;             // [R, A]; may be x
+};
+
+struct CommonKernels {
+  void (*embed)(Device&, const Embed&);
+  void (*layer_norm)(Device&, const LayerNorm&);
+  void (*matmul)(Device&, std::span<const MatMul>);  // a group is one parallel region
+  void (*token_shift)(Device&, const Batch&, const TokenShift&);
+  void (*head_norm)(Device&, const HeadNorm&);
+};
+
+struct KernelTable {
+  const char* name;  // "AVX3"
+  CommonKernels common;
+  const Rwkv4Kernels* rwkv4;  // null: this device cannot run RWKV-4
+  const Rwkv5Kernels* rwkv5;
+  const Rwkv6Kernels* rwkv6;
+  const Rwkv7Kernels* rwkv7;
+};
+
+}  // namespace rwkv

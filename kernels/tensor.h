@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Views of device memory that kernels work on. They own nothing.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+namespace rwkv {
+
+// Types of weights. Activations are float32 on every device.
+enum class DType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  i8,  // 8 bit with a scale and an offset per row and per column: see Matrix
+};
+
+[[nodiscard]] constexpr std::string_view name_of(DType type) {
+  constexpr std::string_view kNames[] = {"fp32", "fp16", "bf16", "i8"};
+  return kNames[static_cast<int>(type)];
+}
+
+[[nodiscard]] constexpr std::int64_t bytes_of(DType type) {
+  constexpr std::int64_t kBytes[] = {4, 2, 2, 1};
+  return kBytes[static_cast<int>(type)];
+}
+
+// Activations: [n_row, n_col], row-major without gaps.
+struct Rows {
+  float* data = nullptr;
+  std::int64_t n_row = 0;
+  std::int64_t n_col = 0;
+};
+
+// A weight matrix W [n_out, n_in], row-major as in a checkpoint.
+struct Matrix {
+  DType type = DType::f32;
+  std::int64_t n_out = 0;
+  std::int64_t n_in = 0;
+  const void* data = nullptr;
+
+  // i8 only: W[m, n] = (q[m, n] + 0.5) rx[m] ry[n] + mx[m] + my[n]; spec 2.9.
+  const float* mx = nullptr;  // [n_out]
+  const float* rx = nullptr;  // [n_out]
+  const float* my = nullptr;  // [n_in]
+  const float* ry = nullptr;  // [n_in]
+};
+
+// Which rows of the packed activations belong to which sequence of a ragged batch.
+struct Batch {
+  std::int64_t n_seq = 0;
+  std::int64_t n_row = 0;
+  const std::int32_t* offsets = nullptr;  // [n_seq + 1], on the device; sequence s has rows offsets[s] .. offsets[s + 1] - 1
+};
+
+}  // namespace rwkv
