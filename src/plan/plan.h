@@ -10,7 +10,7 @@ namespace rwkv {
 
 struct Placement {
   DeviceId device;
-  FloatType type = FloatType::f32;  // of the weights that are not quantised
+  DType type = DType::f32;  // f32, f16 or bf16: of the weights that are not quantised
   Quantization quantization = Quantization::none;
   bool streamed = false;  // matrices stay in host memory and are copied to the device for every use
 

@@ -23,7 +23,7 @@ struct DeviceName {
 constexpr std::array kDevices = {DeviceName{"auto", DeviceKind::automatic}, DeviceName{"cpu", DeviceKind::cpu},
                                  DeviceName{"cuda", DeviceKind::cuda}, DeviceName{"mps", DeviceKind::mps},
                                  DeviceName{"dml", DeviceKind::dml}};
-constexpr std::array kFloatTypes = {FloatType::f32, FloatType::f16, FloatType::bf16};
+constexpr std::array kFloatTypes = {DType::f32, DType::f16, DType::bf16};
 constexpr std::array kQuantizations = {Quantization::none, Quantization::i8, Quantization::i4, Quantization::i3};
 
 bool all_digits(std::string_view word) { return word.find_first_not_of("0123456789") == std::string_view::npos; }
@@ -119,7 +119,7 @@ class Parser {
   }
 
   void read_type(Word word, Segment& out) {
-    for (const FloatType type : kFloatTypes) {
+    for (const DType type : kFloatTypes) {
       if (!word.text.starts_with(name_of(type))) continue;
       const std::string_view suffix = word.text.substr(name_of(type).size());
       for (const Quantization q : kQuantizations) {
@@ -175,13 +175,13 @@ Strategy parse_strategy(std::string_view text) { return {std::string(text), Pars
 std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_view file_type) {
   if (!strategy.automatic()) return strategy.text;
   const Segment& asked = strategy.segments.front();
-  FloatType type = has_cuda ? FloatType::f16 : FloatType::f32;
+  DType type = has_cuda ? DType::f16 : DType::f32;
   if (asked.type) {
     type = *asked.type;
   } else if (file_type == "bf16") {
-    type = FloatType::bf16;
+    type = DType::bf16;
   } else if (file_type == "f16" || file_type == "fp16") {
-    type = FloatType::f16;
+    type = DType::f16;
   }
   return message(has_cuda ? "cuda " : "cpu ", name_of(type), name_of(asked.quantization));
 }
@@ -189,18 +189,6 @@ std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_vi
 std::string name_of(DeviceId device) {
   for (const DeviceName& known : kDevices)
     if (known.kind == device.kind) return device.index == 0 ? std::string(known.name) : message(known.name, ":", device.index);
-  return {};
-}
-
-std::string_view name_of(FloatType type) {
-  switch (type) {
-    case FloatType::f32:
-      return "fp32";
-    case FloatType::f16:
-      return "fp16";
-    case FloatType::bf16:
-      return "bf16";
-  }
   return {};
 }
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/tensor.h"
+
 namespace rwkv {
 
 enum class DeviceKind { automatic, cpu, cuda, mps, dml };
@@ -19,13 +21,11 @@ struct DeviceId {
   bool operator==(const DeviceId&) const = default;
 };
 
-enum class FloatType { f32, f16, bf16 };
-
 enum class Quantization { none, i8, i4, i3 };
 
 struct Segment {
   DeviceId device;
-  std::optional<FloatType> type;  // empty: "auto" without a type
+  std::optional<DType> type;  // f32, f16 or bf16; empty: "auto" without a type
   Quantization quantization = Quantization::none;
   std::optional<int> count;  // of "*N"
   bool streaming = false;    // "*N+"
@@ -47,9 +47,8 @@ struct Strategy {
 // has 16 bits, else fp16 on cuda and fp32 on the CPU. The text of any other strategy comes back as it is.
 [[nodiscard]] std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_view file_type);
 
-// As written in a strategy: "cuda:1" ("cuda" for the first), "fp16", "i8" (empty for none).
+// As written in a strategy: "cuda:1" ("cuda" for the first), "i8" (empty for none).
 [[nodiscard]] std::string name_of(DeviceId device);
-[[nodiscard]] std::string_view name_of(FloatType type);
 [[nodiscard]] std::string_view name_of(Quantization quantization);
 
 }  // namespace rwkv

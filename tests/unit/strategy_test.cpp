@@ -20,7 +20,7 @@ TEST(Strategy, ReadsDeviceTypeQuantisationAndCount) {
   const Strategy s = parse_strategy("cuda:1 bf16i8 *10+ ->cpu fp32");
   ASSERT_EQ(s.segments.size(), 2u);
   EXPECT_EQ(s.segments[0].device, (DeviceId{DeviceKind::cuda, 1}));
-  EXPECT_EQ(s.segments[0].type, FloatType::bf16);
+  EXPECT_EQ(s.segments[0].type, DType::bf16);
   EXPECT_EQ(s.segments[0].quantization, Quantization::i8);
   EXPECT_EQ(s.segments[0].count, 10);
   EXPECT_TRUE(s.segments[0].streaming);
@@ -111,7 +111,7 @@ TEST(Strategy, NoPrefixOrSingleCharacterChangeCrashes) {
 
 TEST(StrategyAuto, StandsAlone) {
   EXPECT_TRUE(parse_strategy("auto").automatic());
-  EXPECT_EQ(parse_strategy("auto bf16").segments[0].type, FloatType::bf16);
+  EXPECT_EQ(parse_strategy("auto bf16").segments[0].type, DType::bf16);
   EXPECT_FALSE(parse_strategy("cpu fp32").automatic());
   EXPECT_EQ(error_of("auto *3"),
             "strategy \"auto *3\": unknown type \"*3\" at column 6; use fp32, fp16, bf16 (add i8 for "
