@@ -17,7 +17,7 @@ namespace rwkv {
 
 enum class FileType { f64, f32, f16, bf16, u8, i8, i16, i32, i64, boolean };
 
-[[nodiscard]] std::string_view name_of(FileType type);     // "bf16"
+[[nodiscard]] std::string_view name_of(FileType type);  // "bf16"
 [[nodiscard]] std::int64_t bytes_of(FileType type);
 
 struct TensorInfo {
@@ -33,10 +33,10 @@ class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
-  [[nodiscard]] const std::string& path() const { return path_; }        // for messages
-  [[nodiscard]] const std::string& format() const { return format_; }    // "pth (zip)", "pth (legacy)", "safetensors"
+  [[nodiscard]] const std::string& path() const { return path_; }      // for messages
+  [[nodiscard]] const std::string& format() const { return format_; }  // "pth (zip)", "pth (legacy)", "safetensors"
   [[nodiscard]] std::span<const TensorInfo> tensors() const { return tensors_; }
-  [[nodiscard]] const TensorInfo* find(std::string_view name) const;      // null: no such tensor
+  [[nodiscard]] const TensorInfo* find(std::string_view name) const;  // null: no such tensor
   [[nodiscard]] const std::map<std::string, std::string, std::less<>>& metadata() const { return metadata_; }
 
   // Elements [first, first + out.size()) in row-major order, as float32. The tensor has a floating point type.

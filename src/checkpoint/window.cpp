@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// A window is cut into boxes (a range of one dimension, everything inside it). A box is read in the order of the file:
+// long runs of bytes, in one piece where the gaps between useful bytes cost less than another system call.
+#include "checkpoint/window.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/half.h"
+
+namespace rwkv {
+namespace {
+
+constexpr std::int64_t kStaging = 1 << 20;   // bytes
+constexpr std::int64_t kCallCost = 1 << 11;  // a pread takes as long as about 2 KiB of copying
+
+struct Axis {
+  std::int64_t n, stride, out_stride;  // strides in elements
+};
+
+struct Plain8 {
+  using Stored = std::uint8_t;
+  static std::uint8_t convert(Stored x) { return x; }
+};
+struct Double {
+  using Stored = double;
+  static float convert(Stored x) { return static_cast<float>(x); }
+};
+struct Single {
+  using Stored = float;
+  static float convert(Stored x) { return x; }
+};
+struct Half {
+  using Stored = std::uint16_t;
+  static float convert(Stored x) { return f16_to_f32(x); }
+};
+struct Brain {
+  using Stored = std::uint16_t;
+  static float convert(Stored x) { return bf16_to_f32(x); }
+};
+
+// Dimensions of size 1 dropped, neighbours that are one run in the file joined: a contiguous tensor has one axis.
+std::vector<Axis> joined_axes(const Layout& tensor) {
+  std::vector<Axis> axes;  // innermost first
+  std::int64_t inner = 1;  // elements inside the current dimension
+  for (std::size_t i = tensor.shape.size(); i-- > 0;) {
+    const std::int64_t n = tensor.shape[i], stride = tensor.stride.empty() ? inner : tensor.stride[i];
+    if (n != 1 && !axes.empty() && stride == axes.back().n * axes.back().stride) {
+      axes.back().n *= n;
+    } else if (n != 1) {
+      axes.push_back({n, stride, 0});
+    }
+    inner *= n;
+  }
+  if (axes.empty()) axes.push_back({1, 1, 0});
+  std::ranges::reverse(axes);
+  return axes;
+}
+
+template <class Type, class Out>
+class WindowReader {
+ public:
+  WindowReader(const ByteSource& source, const Layout& tensor)
+      : source_(source), at_(tensor.at), axes_(joined_axes(tensor)), inner_(axes_.size(), 1) {
+    for (std::size_t i = axes_.size() - 1; i-- > 0;) inner_[i] = inner_[i + 1] * axes_[i + 1].n;
+  }
+
+  // Box by box: each is as much as starts at `first` and is a range of one dimension.
+  void read(std::int64_t first, std::span<Out> out) {
+    while (!out.empty()) {
+      const auto left = static_cast<std::int64_t>(out.size());
+      std::size_t d = 0;
+      while (first % inner_[d] != 0 || left < inner_[d]) ++d;
+      std::int64_t start = 0;  // element of the file, relative to at_
+      for (std::size_t i = 0; i <= d; ++i) start += first / inner_[i] % axes_[i].n * axes_[i].stride;
+      const std::int64_t n = std::min(left / inner_[d], axes_[d].n - first / inner_[d] % axes_[d].n);
+
+      std::vector<Axis> box(axes_.begin() + static_cast<std::ptrdiff_t>(d), axes_.end());
+      box[0].n = n;
+      for (std::size_t i = 0; i < box.size(); ++i) box[i].out_stride = inner_[d + i];
+      std::ranges::stable_sort(box, std::ranges::greater{}, &Axis::stride);
+      read_box(box, start, out.data());
+      first += n * inner_[d];
+      out = out.subspan(static_cast<std::size_t>(n * inner_[d]));
+    }
+  }
+
+ private:
+  using Stored = typename Type::Stored;
+  static constexpr std::int64_t kSize = sizeof(Stored);
+
+  static std::int64_t extent(std::span<const Axis> axes) {  // elements from the first to the last, inclusive
+    std::int64_t n = 1;
+    for (const Axis& axis : axes) n += (axis.n - 1) * axis.stride;
+    return n;
+  }
+
+  // Axes by falling stride. The recursion is as deep as the tensor has dimensions.
+  void read_box(std::span<const Axis> axes, std::int64_t start, Out* out) {
+    if constexpr (std::is_same_v<Stored, Out>) {
+      if (axes.size() == 1 && axes[0].stride == 1 && axes[0].out_stride == 1)
+        return read_run(start, {out, std::size_t(axes[0].n)});
+    }
+    if (axes.empty()) {
+      const Axis single = {1, 1, 1};
+      return read_piece({&single, 1}, start, out);
+    }
+    std::int64_t useful = kSize;
+    for (const Axis& axis : axes) useful *= axis.n;
+    const std::int64_t all = extent(axes) * kSize, inside = extent(axes.subspan(1)) * kSize;
+    const bool in_one = all <= 4 * useful + axes[0].n * kCallCost;
+    if (in_one && all <= kStaging) return read_piece(axes, start, out);
+    // Either as many steps of the outermost axis as fit the staging buffer, or one by one.
+    std::int64_t step = 1;
+    if (in_one && inside <= kStaging) step += (kStaging - inside) / (axes[0].stride * kSize);
+    for (std::int64_t i = 0; i < axes[0].n; i += step) {
+      std::array<Axis, kMostDimensions> part;
+      std::ranges::copy(axes, part.begin());
+      part[0].n = std::min(step, axes[0].n - i);
+      const auto rest = std::span<const Axis>(part.data(), axes.size());
+      const std::int64_t here = start + i * axes[0].stride;
+      Out* const to = out + i * axes[0].out_stride;
+      step == 1 ? read_box(rest.subspan(1), here, to) : read_piece(rest, here, to);
+    }
+  }
+
+  void read_run(std::int64_t start, std::span<Out> out) {
+    source_.read(at_ + static_cast<std::uint64_t>(start * kSize), std::as_writable_bytes(out));
+  }
+
+  void read_piece(std::span<const Axis> axes, std::int64_t start, Out* out) {
+    if (!staging_) staging_ = std::make_unique_for_overwrite<std::byte[]>(kStaging);
+    const auto bytes = static_cast<std::size_t>(extent(axes) * kSize);
+    source_.read(at_ + static_cast<std::uint64_t>(start * kSize), {staging_.get(), bytes});
+    scatter(axes, staging_.get(), out);
+  }
+
+  static void scatter(std::span<const Axis> axes, const std::byte* in, Out* out) {
+    const Axis axis = axes[0];
+    for (std::int64_t i = 0; i < axis.n; ++i) {
+      if (axes.size() > 1) {
+        scatter(axes.subspan(1), in + i * axis.stride * kSize, out + i * axis.out_stride);
+        continue;
+      }
+      Stored x;
+      std::memcpy(&x, in + i * axis.stride * kSize, sizeof x);
+      out[i * axis.out_stride] = Type::convert(x);
+    }
+  }
+
+  const ByteSource& source_;
+  const std::uint64_t at_;
+  std::vector<Axis> axes_;           // outermost first
+  std::vector<std::int64_t> inner_;  // elements inside one step of each axis
+  std::unique_ptr<std::byte[]> staging_;
+};
+
+}  // namespace
+
+void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<float> out) {
+  switch (tensor.type) {
+    case FileType::f64:
+      return WindowReader<Double, float>(source, tensor).read(first, out);
+    case FileType::f32:
+      return WindowReader<Single, float>(source, tensor).read(first, out);
+    case FileType::f16:
+      return WindowReader<Half, float>(source, tensor).read(first, out);
+    case FileType::bf16:
+      return WindowReader<Brain, float>(source, tensor).read(first, out);
+    default:
+      throw CheckpointError("expected a floating point tensor, found " + std::string(name_of(tensor.type)));
+  }
+}
+
+void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::uint8_t> out) {
+  if (tensor.type != FileType::u8)
+    throw CheckpointError("expected a tensor of type u8, found " + std::string(name_of(tensor.type)));
+  WindowReader<Plain8, std::uint8_t>(source, tensor).read(first, out);
+}
+
+}  // namespace rwkv
