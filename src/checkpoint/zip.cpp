@@ -54,7 +54,7 @@ std::uint64_t find_end(const ByteSource& source) {
   std::optional<std::uint64_t> found;
   for (std::size_t i = 0; i + kEndSize <= length; ++i) {
     if (tail[i] != std::byte('P')) continue;
-    Cursor at(std::span(tail).subspan(i, kEndSize));
+    Cursor at(std::span<const std::byte>(tail).subspan(i, kEndSize));
     if (at.take<std::uint32_t>() != kEndMagic) continue;
     at.skip(16);
     if (i + kEndSize + at.take<std::uint16_t>() != length) continue;
