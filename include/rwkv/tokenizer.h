@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to token ids and back: the World vocabulary (longest match) and byte-level BPE files of the GPT-NeoX kind.
+// Text to token ids and back: the World vocabulary (longest match), byte-level BPE files of the GPT-NeoX kind, and plain bytes.
 #pragma once
 #include <rwkv/error.h>
 #include <rwkv/model.h>
@@ -19,7 +19,9 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Token ids of UTF-8 text. Bytes that are not UTF-8 are encoded too (World: byte by byte; BPE: without normalisation).
+  // Token ids of UTF-8 text. Bytes that are not UTF-8 are encoded too: World looks at bytes only; BPE takes each as a character
+  // of its own, neither letter nor digit nor space, that normalisation leaves alone (U+FFFD if the vocabulary has no
+  // token for the byte: 20B has none for C0, C1 and F5 to FF).
   [[nodiscard]] virtual std::vector<Token> encode(std::string_view text) const = 0;
 
   // The bytes one token stands for: perhaps a part of a character; empty for special tokens and for ids without an entry.
@@ -28,7 +30,7 @@ class Tokenizer {
   // One more than the highest id.
   [[nodiscard]] virtual int size() const noexcept = 0;
 
-  // "world" or "bpe".
+  // "world", "bpe" or "bytes".
   [[nodiscard]] virtual std::string_view kind() const noexcept = 0;
 
   // The exact bytes of the tokens, one after the other.
@@ -37,11 +39,33 @@ class Tokenizer {
 
 using TokenizerPtr = std::shared_ptr<const Tokenizer>;
 
-// Reads a vocabulary file: World text or Hugging Face tokenizer JSON, told apart by content. Throws FileError, TokenizerError.
+// Reads a vocabulary file: World text or Hugging Face tokenizer JSON, told apart by content. Nothing in it is executed.
+// Throws FileError, TokenizerError.
 [[nodiscard]] TokenizerPtr load_tokenizer(const std::filesystem::path& file);
 
-// The tokenizer of a model: `explicit_file`, else the vocabulary inside the checkpoint, else a vocabulary file beside it, else
-// the World vocabulary of an installed `rwkv` Python package when `n_vocab` says World. Throws TokenizerError, naming the file to get.
+// The same from the content of such a file; `name` is for messages.
+[[nodiscard]] TokenizerPtr parse_tokenizer(std::string_view content, const std::string& name);
+
+// Where the tokenizer of a model comes from.
+struct FoundTokenizer {
+  TokenizerPtr tokenizer;
+  std::string source;   // for messages: a path, a tensor of the checkpoint, or "bytes"
+  std::string content;  // of the vocabulary file; empty for "bytes"
+};
+
+// The tokenizer of a model with n_vocab outputs. The first of these that is there:
+//  1. `explicit_file`: a path, or the word "bytes" (token = byte);
+//  2. the vocabulary inside the checkpoint: its u8 tensor "tokenizer", which holds the bytes of a vocabulary file;
+//  3. beside the checkpoint MODEL.EXT: MODEL.vocab.txt, MODEL_vocab.txt, rwkv_vocab_v20230424.txt, 20B_tokenizer.json,
+//     tokenizer.json; one that cannot be read or does not fit n_vocab (up to 512 more outputs than ids) is passed over;
+//  4. "bytes" if n_vocab is 256;
+//  5. the World vocabulary of an installed `rwkv` Python package if n_vocab is 65530 to 65536.
+// Throws TokenizerError if nothing is found, naming the file to get and what was passed over, and if 1 or 2 has more ids than
+// the model has outputs; FileError and CheckpointError for files that cannot be read.
+[[nodiscard]] FoundTokenizer find_vocabulary(const std::filesystem::path& checkpoint, int n_vocab,
+                                             const std::optional<std::filesystem::path>& explicit_file = {});
+
+// find_vocabulary(...).tokenizer
 [[nodiscard]] TokenizerPtr find_tokenizer(const std::filesystem::path& checkpoint, int n_vocab,
                                           const std::optional<std::filesystem::path>& explicit_file = {});
 
