@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binds the generation loop to a model and a state.
+#include <rwkv/pipeline.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "generate_loop.h"
+
+namespace rwkv {
+namespace {
+
+LogitSource logits_of(const Model& model, State& state) {
+  return {model.config().n_vocab,
+          [&model, &state](std::span<const Token> tokens, std::span<float> logits) { model.forward(tokens, state, logits); }};
+}
+
+// Characters that Python's str.strip() removes.
+constexpr std::array<std::string_view, 29> kWhiteSpace = {
+    "\t",           "\n",           "\v",           "\f",           "\r",
+    "\x1c",         "\x1d",         "\x1e",         "\x1f",         " ",
+    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81",
+    "\xe2\x80\x82", "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
+    "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8",
+    "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
+
+std::string_view trim(std::string_view line) {
+  for (bool again = true; again;) {
+    again = false;
+    for (const std::string_view space : kWhiteSpace) {
+      if (line.starts_with(space)) {
+        line.remove_prefix(space.size());
+        again = true;
+      }
+      if (line.ends_with(space)) {
+        line.remove_suffix(space.size());
+        again = true;
+      }
+    }
+  }
+  return line;
+}
+
+}  // namespace
+
+Pipeline::Pipeline(Model model, TokenizerPtr tokenizer) : model_(std::move(model)), tokenizer_(std::move(tokenizer)) {
+  if (!tokenizer_) throw ArgumentError("a pipeline needs a tokenizer; see find_tokenizer()");
+}
+
+Generated Pipeline::generate(std::string_view prompt, State& state, const GenerateOptions& options) const {
+  return generate_tokens(logits_of(model_, state), tokenizer_, tokenizer_->encode(prompt), options);
+}
+
+std::vector<float> Pipeline::read(std::string_view text, State& state, const GenerateOptions& options) const {
+  const std::vector<Token> tokens = tokenizer_->encode(text);
+  std::vector<float> logits(static_cast<std::size_t>(model_.config().n_vocab));
+  const FedPrompt fed = feed_in_chunks(logits_of(model_, state), tokens, options, logits);
+  if (fed.tokens < std::ssize(tokens)) logits.clear();
+  return logits;
+}
+
+// Python trims each line of white space, then of U+3000, then of "\r": all three are white space, so once is enough.
+std::string refine_context(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = trim(text.substr(0, end));
+    if (!line.empty()) out.append("\n").append(line);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out.empty() ? "\n" : out;
+}
+
+}  // namespace rwkv
