@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rwkv-generate: wrong command lines, files that are no models, --info."""
+import json
+import shutil
+import unittest
+
+from program import FILE, USAGE, Case
+
+
+class Usage(Case):
+    def expect(self, code, words, *arguments):
+        done = self.generate(*arguments, code=code)
+        self.assertEqual(done.stdout, b"")
+        for word in words:
+            self.assertIn(word, done.stderr.decode())
+        return done
+
+    def test_a_wrong_option_names_the_nearest(self):
+        self.expect(USAGE, ["--tmep", "did you mean --temp?"], "--tmep", "1", "-p", "a")
+        self.expect(USAGE, ["--strategy"], "--stratgy=cpu", "-p", "a")
+
+    def test_a_word_far_from_every_option_is_only_named(self):
+        done = self.expect(USAGE, ["--xyzzyplugh"], "--xyzzyplugh", "-p", "a")
+        self.assertNotIn(b"did you mean", done.stderr)
+
+    def test_values_outside_their_range_are_usage_errors(self):
+        for option in (["--temp", "-1"], ["--top-p", "2"], ["-n", "many"], ["-t", "-1"], ["--min-p", "nan"], ["-s", "-2"]):
+            with self.subTest(option=option):
+                self.expect(USAGE, [], *self.small, *option, "-p", "a")
+
+    def test_a_wrong_strategy_is_a_usage_error_that_quotes_it(self):
+        self.expect(USAGE, ["fp61"], "-m", self.model, "--tokenizer", self.vocabulary, "--strategy", "cpu fp61", "-p", "a")
+
+    def test_an_empty_prompt_is_a_usage_error(self):
+        self.expect(USAGE, ["empty"], *self.small)
+        self.expect(USAGE, ["empty"], *self.small, "-p", "")
+
+    def test_prompt_and_file_exclude_each_other(self):
+        self.expect(USAGE, [], *self.small, "-p", "a", "-f", "b")
+
+    def test_help_and_version_are_output(self):
+        self.assertIn(b"--penalty-decay", self.generate("--help").stdout)
+        self.assertRegex(self.generate("--version").stdout, rb"^\d+\.\d+\.\d+\n$")
+
+    def test_a_context_size_is_accepted_with_a_note(self):
+        done = self.generate(*self.small, "-c", "4096", "-p", "a", "-n", "1")
+        self.assertIn(b"no context limit", done.stderr)
+
+
+class Files(Case):
+    def expect(self, word, *arguments):
+        done = self.generate(*arguments, code=FILE)
+        self.assertIn(word, done.stderr.decode())
+
+    def test_a_missing_model_is_named(self):
+        self.expect("nowhere.pth", "-m", self.folder / "nowhere.pth", "-p", "a")
+
+    def test_a_web_page_is_not_a_model(self):
+        page = self.folder / "model.pth"
+        page.write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+        self.expect("HTML", "-m", page, "-p", "a")
+
+    def test_a_model_cut_short_is_refused(self):
+        part = self.folder / "part.pth"
+        part.write_bytes(self.model.read_bytes()[:300000])
+        self.expect("part.pth", "-m", part, "-p", "a")
+
+    def test_a_missing_prompt_file_is_named_before_the_model_is_read(self):
+        self.expect("nowhere.txt", "-m", self.folder / "nowhere.pth", "-f", self.folder / "nowhere.txt")
+
+    def test_a_missing_vocabulary_is_named(self):
+        self.expect("nowhere.json", "-m", self.model, "--tokenizer", self.folder / "nowhere.json", "-p", "a")
+
+    def test_a_state_of_another_model_is_refused(self):
+        state = self.folder / "state"
+        self.greedy("-p", "a", "-n", "1", "--state-out", state)
+        other = self.model.with_name("random-v6.pth")
+        self.expect("state", "-m", other, "--tokenizer", self.vocabulary, "--state-in", state, "-p", "a")
+
+    def test_a_folder_is_not_a_prompt(self):
+        self.expect("irectory", *self.small, "-f", self.folder)
+
+
+class Info(Case):
+    def test_the_table_describes_the_model(self):
+        text = self.generate("-m", self.model, "--info").stdout.decode()
+        self.assertIn("RWKV-7", text)
+        self.assertIn("pth (zip)", text)
+
+    def test_json_has_its_sizes(self):
+        info = json.loads(self.generate("-m", self.model.with_name("random-v5.2.pth"), "--info", "--json").stdout)
+        self.assertEqual((info["version"], info["n_layer"], info["n_embd"], info["n_vocab"]), ("5.2", 3, 64, 97))
+
+    def test_the_ending_of_a_file_name_is_optional(self):
+        shutil.copy(self.model, self.folder / "m.pth")
+        self.generate("-m", self.folder / "m", "--info")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
