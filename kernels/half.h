@@ -29,8 +29,8 @@ inline std::uint16_t f32_to_f16(float f) {
   const auto bits = std::bit_cast<std::uint32_t>(f);
   const auto sign = std::uint16_t((bits >> 16) & 0x8000u);
   const std::uint32_t a = bits & 0x7fffffffu;
-  if (a > 0x7f800000u) return sign | 0x7e00u;              // NaN
-  if (a >= 0x477ff000u) return sign | 0x7c00u;             // rounds to 65536 or more
+  if (a > 0x7f800000u) return sign | 0x7e00u;   // NaN
+  if (a >= 0x477ff000u) return sign | 0x7c00u;  // rounds to 65536 or more
   if (a >= 0x38800000u) return std::uint16_t(sign | ((a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13));
   // Subnormal: adding 0.5 puts the wanted bits at the bottom of the mantissa, rounded to nearest even by the addition.
   const float shifted = std::bit_cast<float>(a) + 0.5f;

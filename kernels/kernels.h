@@ -19,7 +19,7 @@ struct Embed {
   const float* weight;         // [C], of ln0
   const float* bias;           // [C]
   float eps;
-  Rows out;                    // [R, C]
+  Rows out;  // [R, C]
 };
 
 // out = (x - mean) / sqrt(variance + eps) weight + bias, over each row; biased variance
@@ -28,7 +28,7 @@ struct LayerNorm {
   const float* weight;  // [C]
   const float* bias;    // [C]
   float eps;
-  Rows out;             // [R, C]; may be x
+  Rows out;  // [R, C]; may be x
 };
 
 enum class Activation { none, tanh, sigmoid, silu, relu_squared };
@@ -64,8 +64,8 @@ struct HeadNorm {
   const float* weight;  // [A]
   const float* bias;    // [A]
   float eps;
-  const float* gate;    // [R, A]; null: 1
-  Rows out;             // [R, A]; may be x
+  const float* gate;  // [R, A]; null: 1
+  Rows out;           // [R, A]; may be x
 };
 
 struct CommonKernels {

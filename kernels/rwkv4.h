@@ -10,14 +10,14 @@ namespace rwkv {
 //   p = max(pp, u + k)    out = r (e^(pp - p) aa + e^(u + k - p) v) / (e^(pp - p) bb + e^(u + k - p))
 //   q = max(pp + w, k)    aa = e^(pp + w - q) aa + e^(k - q) v    bb = e^(pp + w - q) bb + e^(k - q)    pp = q
 struct Wkv4 {
-  Rows r;             // [R, A], after the sigmoid
-  Rows k, v;          // [R, A]
-  const float* w;     // [A], log of the decay: -exp(time_decay)
-  const float* u;     // [A], time_first
-  float* const* aa;   // [n_seq] pointers to [A]; advanced in place, like bb and pp
+  Rows r;            // [R, A], after the sigmoid
+  Rows k, v;         // [R, A]
+  const float* w;    // [A], log of the decay: -exp(time_decay)
+  const float* u;    // [A], time_first
+  float* const* aa;  // [n_seq] pointers to [A]; advanced in place, like bb and pp
   float* const* bb;
   float* const* pp;
-  Rows out;           // [R, A]
+  Rows out;  // [R, A]
 };
 
 struct Rwkv4Kernels {

@@ -11,7 +11,7 @@ namespace rwkv {
 //   kk = k k_k / max(|k k_k|, 1e-12) per head (the old k)      b = kk a      k = k (1 + (a - 1) k_a)
 struct Prepare7 {
   std::int64_t n_head;
-  Rows w;                // in: sigmoid(w0 + ...); out: the decay
+  Rows w;  // in: sigmoid(w0 + ...); out: the decay
   Rows k, v;
   Rows a;                // in: in-context learning rate; out: b
   Rows kk;               // out
@@ -38,7 +38,7 @@ struct Output7 {
   const float* weight;  // [A], of ln_x
   const float* bias;    // [A]
   float eps;
-  Rows out;             // may be y
+  Rows out;  // may be y
 };
 
 struct Rwkv7Kernels {

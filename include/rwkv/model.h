@@ -19,16 +19,16 @@ namespace rwkv {
 using Token = std::int32_t;
 
 struct ModelConfig {
-  int version = 0;              // 4, 5, 6 or 7
-  int minor = 0;                // 5.0, 5.1, 5.2: 0, 1, 2; else 0
+  int version = 0;  // 4, 5, 6 or 7
+  int minor = 0;    // 5.0, 5.1, 5.2: 0, 1, 2; else 0
   int n_layer = 0;
   int n_embd = 0;
-  int n_att = 0;                // n_embd in all published models
+  int n_att = 0;  // n_embd in all published models
   int n_ffn = 0;
   int n_vocab = 0;
-  int n_head = 0;               // 0 for RWKV-4
-  int head_size = 0;            // 0 for RWKV-4
-  float head_norm_eps = 64e-5f; // versions 5 to 7; see LoadOptions
+  int n_head = 0;                // 0 for RWKV-4
+  int head_size = 0;             // 0 for RWKV-4
+  float head_norm_eps = 64e-5f;  // versions 5 to 7; see LoadOptions
 
   bool operator==(const ModelConfig&) const = default;
 };
@@ -77,20 +77,21 @@ class Model {
   void forward(std::span<const Token> tokens, State& state, std::span<float> logits) const;
   void forward(std::span<const Sequence> batch) const;
 
+  struct Impl;  // opaque
+
  private:
   friend class State;
-  struct Impl;
   std::shared_ptr<const Impl> impl_;
 };
 
 // What a checkpoint holds, read without its weights.
 struct CheckpointInfo {
   ModelConfig config;
-  std::string format;                // "pth (zip)", "pth (legacy)", "safetensors"
-  std::string type;                  // of the matrices as stored: "bf16", or "mixed"
+  std::string format;  // "pth (zip)", "pth (legacy)", "safetensors"
+  std::string type;    // of the matrices as stored: "bf16", or "mixed"
   std::int64_t parameters = 0;
-  std::int64_t bytes = 0;            // of all tensors as stored
-  bool has_tokenizer = false;        // a vocabulary is inside the file
+  std::int64_t bytes = 0;      // of all tensors as stored
+  bool has_tokenizer = false;  // a vocabulary is inside the file
   std::vector<std::string> unused_tensors;
 };
 

@@ -32,7 +32,7 @@ class State {
   // One array of the state, in the order and layout of the `rwkv` package: per block att_x [n_embd], then aa, bb, pp [n_att]
   // (version 4) or S [n_head, head_size, head_size] (key, value in versions 5 and 6; value, key in 7), then ffn_x [n_embd].
   struct Array {
-    std::string name;                 // "blocks.0.att_x"
+    std::string name;  // "blocks.0.att_x"
     std::vector<std::int64_t> shape;
     std::vector<float> values;
   };

@@ -18,6 +18,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 constexpr std::int64_t kOut = 16;  // output columns of a task
 constexpr int kTile = 4;
@@ -137,9 +138,8 @@ Scaled scale_input(const MatMul& op) {
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* const x = op.x.data + r * n;
     float* const scaled = s.x.data() + r * n;
-    for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.ry + i)), d, scaled + i);
-    });
+    for_vectors(n, [&](auto d, std::int64_t i)
+                       HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.ry + i)), d, scaled + i); });
     s.sum[r] = sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); });
     s.my[r] = sum_vectors(
         n, [&](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.my + i)); });
@@ -174,7 +174,8 @@ HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row,
   for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR {
     auto value = hn::LoadU(d, y + i);
     if (op.weight.type == DType::i8) {
-      const auto offset = hn::MulAdd(hn::LoadU(d, op.weight.mx + first + i), hn::Set(d, scaled.sum[row]), hn::Set(d, scaled.my[row]));
+      const auto offset =
+          hn::MulAdd(hn::LoadU(d, op.weight.mx + first + i), hn::Set(d, scaled.sum[row]), hn::Set(d, scaled.my[row]));
       value = hn::MulAdd(value, hn::LoadU(d, op.weight.rx + first + i), offset);
     }
     if (op.bias) value = hn::Add(value, hn::LoadU(d, op.bias + first + i));
@@ -247,6 +248,7 @@ void matmul(Device& device, std::span<const MatMul> group) {
 
 MatMulKernels kernels() { return {matmul, hwy::TargetName(HWY_TARGET)}; }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -14,6 +14,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 // out = (x - mean) scale weight + bias, times gate unless it is null
 HWY_INLINE void normalise(const float* x, std::int64_t n, float eps, const float* weight, const float* bias, const float* gate,
@@ -63,6 +64,7 @@ void embed(Device& device, const Embed& op) {
 
 NormKernels kernels() { return {layer_norm, head_norm, embed}; }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -14,6 +14,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 constexpr std::int64_t kChannels = 512;  // per task
 
@@ -46,6 +47,7 @@ void token_shift(Device& device, const Batch& batch, const TokenShift& op) {
 
 PointwiseKernels kernels() { return {token_shift}; }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

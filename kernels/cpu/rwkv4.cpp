@@ -16,6 +16,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 constexpr std::int64_t kChannels = 128;  // per task
 
@@ -54,6 +55,7 @@ const Rwkv4Kernels* kernels() {
   return &table;
 }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

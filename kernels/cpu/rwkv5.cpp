@@ -16,6 +16,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 struct Token5 {
   const float *r, *k, *v, *w, *u;  // [N] of one head
@@ -44,7 +45,8 @@ void wkv(Device& device, const Batch& batch, const LinearAttention& op) {
     float* const s = op.s[seq] + c * size;
     for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
       const std::int64_t at = row * att + c;
-      attend({op.r.data + at, op.k.data + at, op.v.data + at, op.w + row * op.w_stride + c, op.u + c, op.out.data + at}, size, s);
+      attend({op.r.data + at, op.k.data + at, op.v.data + at, op.w + row * op.w_stride + c, op.u + c, op.out.data + at}, size,
+             s);
     }
   });
 }
@@ -54,6 +56,7 @@ const Rwkv5Kernels* kernels() {
   return &table;
 }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -13,18 +13,19 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 void decay(Device& device, Rows z) {
   pool_of(device).parallel_for(z.n_row, [&](std::int64_t row) {
     float* const at = z.data + row * z.n_col;
-    for_vectors(z.n_col, [at](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(exp(d, hn::Neg(exp(d, hn::LoadU(d, at + i)))), d, at + i);
-    });
+    for_vectors(z.n_col, [at](auto d, std::int64_t i)
+                             HWY_ATTR { hn::StoreU(exp(d, hn::Neg(exp(d, hn::LoadU(d, at + i)))), d, at + i); });
   });
 }
 
 auto kernels() { return &decay; }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of RWKV-7 between its matrices (formulas and shapes: kernels/rwkv7.h). WKV: a task takes one head of one sequence;
-// its state (16 KiB for N = 64) stays in the first-level cache for all tokens. Traffic from memory: 2 N^2 floats per head and call.
+// its state (16 KiB for N = 64) stays in the first-level cache for all tokens. Traffic from memory: 2 N^2 floats per head and
+// call.
 #include "kernels/rwkv7.h"
 
 #include "kernels/cpu/device.h"
@@ -14,6 +15,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
+namespace {
 
 HWY_INLINE float dot(const float* x, const float* y, std::int64_t n) {
   return sum_vectors(n, [=](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); });
@@ -21,14 +23,12 @@ HWY_INLINE float dot(const float* x, const float* y, std::int64_t n) {
 
 // kk = k k_k scaled to length 1
 HWY_INLINE void removal_key(const float* k, const float* k_k, float* kk, std::int64_t n) {
-  for_vectors(n, [=](auto d, std::int64_t i) HWY_ATTR {
-    hn::StoreU(hn::Mul(hn::LoadU(d, k + i), hn::LoadU(d, k_k + i)), d, kk + i);
-  });
+  for_vectors(
+      n, [=](auto d, std::int64_t i) HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, k + i), hn::LoadU(d, k_k + i)), d, kk + i); });
   const float norm = std::sqrt(dot(kk, kk, n));
   const float scale = 1.0f / (norm < 1e-12f ? 1e-12f : norm);
-  for_vectors(n, [=](auto d, std::int64_t i) HWY_ATTR {
-    hn::StoreU(hn::Mul(hn::LoadU(d, kk + i), hn::Set(d, scale)), d, kk + i);
-  });
+  for_vectors(
+      n, [=](auto d, std::int64_t i) HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, kk + i), hn::Set(d, scale)), d, kk + i); });
 }
 
 void prepare(Device& device, const Prepare7& op) {
@@ -63,8 +63,8 @@ HWY_INLINE void step(const Token7& t, std::int64_t n, float* s) {
     float* const row = s + i * n;
     const float removed = dot(row, t.kk, n), v = t.v[i];
     t.out[i] = sum_vectors(n, [=, &t](auto d, std::int64_t j) HWY_ATTR {
-      const auto kept = hn::NegMulAdd(hn::Set(d, removed), hn::LoadU(d, t.b + j),
-                                      hn::Mul(hn::LoadU(d, row + j), hn::LoadU(d, t.w + j)));
+      const auto kept =
+          hn::NegMulAdd(hn::Set(d, removed), hn::LoadU(d, t.b + j), hn::Mul(hn::LoadU(d, row + j), hn::LoadU(d, t.w + j)));
       const auto now = hn::MulAdd(hn::Set(d, v), hn::LoadU(d, t.k + j), kept);
       hn::StoreU(now, d, row + j);
       return hn::Mul(now, hn::LoadU(d, t.r + j));
@@ -79,8 +79,8 @@ void wkv(Device& device, const Batch& batch, const Wkv7& op) {
     float* const s = op.s[seq] + c * size;
     for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
       const std::int64_t at = row * att + c;
-      step({op.r.data + at, op.w.data + at, op.k.data + at, op.v.data + at, op.kk.data + at, op.b.data + at, op.out.data + at}, size,
-           s);
+      step({op.r.data + at, op.w.data + at, op.k.data + at, op.v.data + at, op.kk.data + at, op.b.data + at, op.out.data + at},
+           size, s);
     }
   });
 }
@@ -113,6 +113,7 @@ const Rwkv7Kernels* kernels() {
   return &table;
 }
 
+}  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

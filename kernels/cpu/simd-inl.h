@@ -77,7 +77,8 @@ struct Moments {
 
 // Two passes: the variance of the differences from the mean loses nothing when the mean is large.
 HWY_INLINE Moments moments(const float* x, std::int64_t n, float eps) {
-  const float mean = sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); }) / static_cast<float>(n);
+  const float mean =
+      sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); }) / static_cast<float>(n);
   const float squares = sum_vectors(n, [x, mean](auto d, std::int64_t i) HWY_ATTR {
     const auto centred = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
     return hn::Mul(centred, centred);

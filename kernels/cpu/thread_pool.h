@@ -24,7 +24,8 @@ class ThreadPool {
   template <class Task>
   void parallel_for(std::int64_t n, Task&& task) {
     using T = std::remove_reference_t<Task>;
-    run(n, [](void* t, std::int64_t i) { (*static_cast<T*>(t))(i); }, const_cast<std::remove_const_t<T>*>(&task));
+    run(
+        n, [](void* t, std::int64_t i) { (*static_cast<T*>(t))(i); }, const_cast<std::remove_const_t<T>*>(&task));
   }
 
  private:

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// One forward of a ragged batch as the blocks see it: the residual stream, the state, scratch rows, and the kernels in short
+// form. R rows of all sequences, packed; C = n_embd.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+
+#include "arch/architecture.h"
+#include "arch/workspace.h"
+#include "kernels/kernels.h"
+
+namespace rwkv {
+
+constexpr float kLayerNormEps = 1e-5f;
+
+// A LayerNorm's weights, [C] each.
+struct Norm {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+};
+
+class Pass {
+ public:
+  // residual: [R, C]; first_v: [R, A], or empty where the version has none.
+  Pass(Device& device, Workspace& workspace, const Batch& batch, Rows residual, Rows first_v)
+      : x(residual), v_first(first_v), device_(device), workspace_(workspace), batch_(batch) {}
+
+  const Rows x;        // [R, C], the residual stream
+  const Rows v_first;  // [R, A], what layer 0 hands to the others (version 7)
+
+  // Runs one block on its slots of the state: n_slot times n_seq pointers, on the device.
+  void run(const Block& block, float* const* slots) {
+    slots_ = slots;
+    const Workspace::Mark mark = workspace_.mark();
+    block.run(*this);
+    workspace_.release(mark);
+  }
+
+  [[nodiscard]] const KernelTable& kernels() const { return device_.kernels(); }
+  [[nodiscard]] Device& device() const { return device_; }
+  [[nodiscard]] const Batch& batch() const { return batch_; }
+
+  // Slot i of the current block: [n_seq] pointers.
+  [[nodiscard]] float* const* slot(int i) const { return slots_ + i * batch_.n_seq; }
+
+  // Undefined contents; valid until the block ends.
+  [[nodiscard]] Rows rows(std::int64_t n_col) { return workspace_.rows(batch_.n_row, n_col); }
+
+  [[nodiscard]] Rows layer_norm(Rows in, const Norm& norm) {
+    const Rows out = rows(in.n_col);
+    kernels().common.layer_norm(device_, {in, norm.weight, norm.bias, kLayerNormEps, out});
+    return out;
+  }
+
+  void matmul(std::span<const MatMul> group) { kernels().common.matmul(device_, group); }
+  void matmul(std::initializer_list<MatMul> group) { matmul(std::span(group.begin(), group.size())); }
+
+  // Rows mixed with the row before, one result per mu [C].
+  template <std::size_t kCount>
+  [[nodiscard]] std::array<Rows, kCount> token_shift(Rows h, int last_x_slot, const float* const (&mu)[kCount]) {
+    std::array<Rows, kCount> mixed;
+    std::array<TokenShift::Output, kCount> outputs;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      mixed[i] = rows(h.n_col);
+      outputs[i] = {mu[i], mixed[i].data};
+    }
+    kernels().common.token_shift(device_, batch_, {h, slot(last_x_slot), outputs, true});
+    return mixed;
+  }
+
+ private:
+  Device& device_;
+  Workspace& workspace_;
+  Batch batch_;
+  float* const* slots_ = nullptr;
+};
+
+}  // namespace rwkv

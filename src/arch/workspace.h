@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of one forward: handed out from the front, taken back all at once. It keeps its size for the next forward.
+#pragma once
+#include <cstddef>
+#include <vector>
+
+#include "kernels/buffer.h"
+#include "kernels/tensor.h"
+
+namespace rwkv {
+
+class Workspace {
+ public:
+  explicit Workspace(Device& device) : device_(device) {}
+
+  [[nodiscard]] void* allocate(std::size_t bytes);
+  [[nodiscard]] Rows rows(std::int64_t n_row, std::int64_t n_col) {
+    return {static_cast<float*>(allocate(n_row * n_col * sizeof(float))), n_row, n_col};
+  }
+
+  // What was handed out after mark() is free again after release().
+  struct Mark {
+    std::size_t block, used;
+  };
+  [[nodiscard]] Mark mark() const noexcept { return {block_, used_}; }
+  void release(Mark mark) noexcept {
+    block_ = mark.block;
+    used_ = mark.used;
+  }
+
+ private:
+  Device& device_;
+  std::vector<Buffer> blocks_;  // never moved while in use; blocks_[block_] is being handed out
+  std::size_t block_ = 0, used_ = 0;
+};
+
+}  // namespace rwkv

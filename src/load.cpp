@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "load.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "devices.h"
+#include "message.h"
+#include "plan/plan.h"
+
+namespace rwkv {
+namespace {
+
+// Stops early at a file with a thousand blocks that hold nothing.
+constexpr std::size_t kManyProblems = 20;
+
+constexpr const char* kTimeState = "att.time_state";  // a tuned initial state merged into a checkpoint, spec 9.2
+
+float head_norm_eps(const Checkpoint& file, const LoadOptions& options) {
+  float eps = ModelConfig{}.head_norm_eps;
+  if (options.head_norm_eps) {
+    eps = *options.head_norm_eps;
+  } else if (const auto found = file.metadata().find("rwkv.head_norm_eps"); found != file.metadata().end()) {
+    const std::string& text = found->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), eps);
+    if (error != std::errc() || end != text.data() + text.size()) eps = NAN;
+  }
+  if (!(eps > 0.0f && eps < 1.0f)) throw ArgumentError(message("head_norm_eps must be above 0 and below 1, found ", eps));
+  return eps;
+}
+
+// Index [head][value][key] for all versions; ours for 5 and 6 is [head][key][value].
+std::vector<float> load_time_state(WeightLoader& load, const ModelConfig& c) {
+  if (c.version == 4 || !load.has(kTimeState)) return {};
+  const std::int64_t n = c.head_size;
+  std::vector<float> s = load.host_vector(kTimeState, {c.n_head, n, n});
+  for (std::int64_t h = 0; c.version < 7 && !s.empty() && h < c.n_head; ++h) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < i; ++j) std::swap(s[(h * n + i) * n + j], s[(h * n + j) * n + i]);
+    }
+  }
+  return s;
+}
+
+bool is_matrix(const TensorInfo& tensor) { return tensor.name.ends_with(".weight") && tensor.shape.size() == 2; }
+
+// What a converted file carries besides the weights.
+constexpr const char* kTokenizer = "tokenizer";
+
+void check_devices(const std::vector<Placement>& placements) {
+  for (const Placement& placement : placements) {
+    if (placement.quantization != Quantization::none && placement.quantization != Quantization::i8) {
+      throw StrategyError(
+          message("strategy asks for ", name_of(placement.quantization), " weights, which are not supported; use i8"));
+    }
+  }
+}
+
+StateLayout make_layout(const Model::Impl& model, std::uint64_t fingerprint, std::vector<std::vector<float>> initial_s) {
+  StateLayout layout;
+  layout.config = model.config;
+  layout.fingerprint = fingerprint;
+  layout.slots = model.architecture->state_slots(model.config);
+  layout.offsets.push_back(0);
+  for (const Slot& slot : layout.slots) layout.offsets.push_back(layout.offsets.back() + slot.count());
+  layout.devices.assign(model.config.n_layer, model.device);
+  layout.initial_s = std::move(initial_s);
+  return layout;
+}
+
+}  // namespace
+
+std::string CheckedCheckpoint::stored_type() const {
+  std::string type;
+  for (const TensorInfo& tensor : file->tensors()) {
+    if (!is_matrix(tensor)) continue;
+    const std::string_view name = tensor.type == FileType::u8 ? "i8" : name_of(tensor.type);
+    if (!type.empty() && type != name && tensor.name != "emb.weight") return "mixed";
+    if (type.empty() && tensor.name != "emb.weight") type = name;
+  }
+  return type;
+}
+
+CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const LoadOptions& options) {
+  CheckedCheckpoint checked{open_checkpoint(path), nullptr, {}, {}};
+  const Checkpoint& file = *checked.file;
+  checked.architecture = &identify(file);
+  checked.config = checked.architecture->read_config(file);
+  checked.config.head_norm_eps = head_norm_eps(file, options);
+
+  LoadLog log;
+  WeightLoader load(file, log);
+  Stem::load(load, checked.config);
+  Head::load(load, checked.config);
+  for (int layer = 0; layer < checked.config.n_layer && log.problems.size() < kManyProblems; ++layer) {
+    load.set_prefix(message("blocks.", layer, "."));
+    checked.architecture->load_block(load, checked.config, layer);
+    load_time_state(load, checked.config);
+  }
+  require_complete(file, log);
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (!log.used.contains(tensor.name) && tensor.name != kTokenizer) checked.unused.push_back(tensor.name);
+  }
+  return checked;
+}
+
+std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoint, std::string_view strategy,
+                                              const LoadOptions& options) {
+  const Strategy parsed = parse_strategy(strategy);
+  const Strategy resolved =
+      parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), checkpoint.stored_type())) : parsed;
+  auto model = std::make_shared<Model::Impl>();
+  model->config = checkpoint.config;
+  model->architecture = checkpoint.architecture;
+  model->unused = checkpoint.unused;
+  model->placements = place(resolved, model->config.n_layer);
+  check_devices(model->placements);
+  for (const Placement& placement : model->placements) {
+    if (!model->device || placement.device.kind != DeviceKind::cpu)
+      model->device = open_device(placement.device, options.threads);
+  }
+  if (!model->architecture->runs_on(model->device->kernels())) {
+    throw DeviceError(message(model->device->name(), " cannot run RWKV-", model->config.version));
+  }
+
+  LoadLog log;
+  std::int64_t total = 0;
+  for (const TensorInfo& tensor : checkpoint.file->tensors()) total += tensor.count() * bytes_of(tensor.type);
+  if (options.progress) log.progress = [&](std::int64_t done) { options.progress(std::min(done, total), total); };
+  const auto loader = [&](const Placement& placement) {
+    return WeightLoader(*checkpoint.file, log, *model->device, placement, model->memory);
+  };
+  WeightLoader first = loader(model->placements.front());
+  model->stem = Stem::load(first, model->config);
+  std::vector<std::vector<float>> initial_s;
+  for (int layer = 0; layer < model->config.n_layer; ++layer) {
+    WeightLoader load = loader(model->placements[layer]);
+    load.set_prefix(message("blocks.", layer, "."));
+    model->blocks.push_back(model->architecture->load_block(load, model->config, layer));
+    initial_s.push_back(load_time_state(load, model->config));
+  }
+  WeightLoader last = loader(model->placements.back());
+  model->head = Head::load(last, model->config);
+  if (options.progress) options.progress(total, total);
+  model->weight_bytes = log.weight_bytes;
+  model->state_layout = std::make_shared<const StateLayout>(make_layout(*model, log.fingerprint, std::move(initial_s)));
+  return model;
+}
+
+CheckpointInfo inspect(const std::filesystem::path& path) {
+  const CheckedCheckpoint checked = check_checkpoint(path, {});
+  CheckpointInfo info;
+  info.config = checked.config;
+  info.format = checked.file->format();
+  info.type = checked.stored_type();
+  for (const TensorInfo& tensor : checked.file->tensors()) {
+    info.bytes += tensor.count() * bytes_of(tensor.type);
+    if (tensor.name != kTokenizer) info.parameters += tensor.count();
+  }
+  info.has_tokenizer = checked.file->find(kTokenizer) != nullptr;
+  info.unused_tensors = checked.unused;
+  return info;
+}
+
+}  // namespace rwkv

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint to model: identify, check, place, load.
+#pragma once
+#include <rwkv/model.h>
+
+#include <memory>
+
+#include "checkpoint/checkpoint.h"
+#include "forward.h"
+
+namespace rwkv {
+
+// A checkpoint whose tensors were all found and have the right shapes.
+struct CheckedCheckpoint {
+  std::unique_ptr<Checkpoint> file;
+  const Architecture* architecture;
+  ModelConfig config;
+  std::vector<std::string> unused;  // tensors that nobody asked for
+
+  [[nodiscard]] std::string stored_type() const;  // of the matrices: "bf16", or "mixed"
+};
+
+[[nodiscard]] CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const LoadOptions& options);
+
+[[nodiscard]] std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoint, std::string_view strategy,
+                                                            const LoadOptions& options);
+
+}  // namespace rwkv

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public Model: checks arguments and cuts long sequences into rounds of bounded memory.
+#include <rwkv/model.h>
+
+#include <algorithm>
+#include <set>
+
+#include "forward.h"
+#include "load.h"
+#include "message.h"
+
+namespace rwkv {
+namespace {
+
+// Rows of one round: enough for the matrix products to be bound by arithmetic, few enough for activations of some MiB.
+constexpr std::size_t kRoundRows = 256;
+
+void check(const Sequence& sequence, const ModelConfig& config) {
+  const auto& tokens = sequence.tokens;
+  if (tokens.empty()) throw TokenError("a sequence has no tokens; to continue a text, pass the token that was sampled");
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= config.n_vocab) {
+      throw TokenError(
+          message("token ", tokens[i], " at position ", i, " is outside the vocabulary, 0 to ", config.n_vocab - 1));
+    }
+  }
+  const std::size_t n_vocab = config.n_vocab, n = sequence.logits.size();
+  if (n != 0 && n != n_vocab && n != n_vocab * tokens.size()) {
+    throw ArgumentError(message("logits has ", n, " elements; expected ", n_vocab, " for the last token, ",
+                                n_vocab * tokens.size(), " for all, or none"));
+  }
+}
+
+void check(const State::Impl* state, const StateLayout& layout) {
+  if (!state) throw StateError("the state belongs to no model; begin with Model::new_state()");
+  const StateLayout& other = *state->layout;
+  if (other.config == layout.config && other.fingerprint == layout.fingerprint) return;
+  const bool same_shape = describe(other.config) == describe(layout.config);
+  throw StateError(message("the state is of another model (", describe(other.config), same_shape ? ", other weights" : "",
+                           "), this model is ", describe(layout.config)));
+}
+
+}  // namespace
+
+Model::Model(const std::filesystem::path& checkpoint, std::string_view strategy, const LoadOptions& options)
+    : impl_(load_model(check_checkpoint(checkpoint, options), strategy, options)) {}
+
+const ModelConfig& Model::config() const noexcept { return impl_->config; }
+std::int64_t Model::weight_bytes() const noexcept { return impl_->weight_bytes; }
+const std::vector<std::string>& Model::unused_tensors() const noexcept { return impl_->unused; }
+State Model::new_state() const { return State(initial_state(impl_->state_layout)); }
+
+std::string Model::placement() const {
+  const auto& placements = impl_->placements;
+  const int n_layer = impl_->config.n_layer;
+  std::string text = impl_->device->name();
+  for (std::size_t first = 0, end; first < placements.size(); first = end) {
+    end = first + 1;
+    while (end < placements.size() && placements[end] == placements[first]) ++end;
+    text += message("\n", to_text(placements[first]), ": ");
+    const int last_block = std::min(static_cast<int>(end), n_layer) - 1;
+    if (static_cast<int>(first) <= last_block) text += message("blocks ", first, "-", last_block);
+    if (end == placements.size()) text += static_cast<int>(first) <= last_block ? ", head" : "head";
+  }
+  return text;
+}
+
+void Model::forward(std::span<const Token> tokens, State& state, std::span<float> logits) const {
+  const Sequence sequence{tokens, &state, logits};
+  forward({&sequence, 1});
+}
+
+void Model::forward(std::span<const Sequence> batch) const {
+  std::set<const State*> seen;
+  for (const Sequence& sequence : batch) {
+    check(sequence, impl_->config);
+    if (!sequence.state) throw StateError("a sequence has no state");
+    check(sequence.state->impl_.get(), *impl_->state_layout);
+    if (!seen.insert(sequence.state).second) throw StateError("two sequences of a batch share one state; copy it first");
+  }
+  std::vector<Piece> round;
+  std::size_t rows = 0;
+  const auto run_round = [&] {
+    if (!round.empty()) impl_->run(round);
+    round.clear();
+    rows = 0;
+  };
+  const std::size_t n_vocab = impl_->config.n_vocab;
+  for (const Sequence& sequence : batch) {
+    const bool all = sequence.logits.size() == n_vocab * sequence.tokens.size();
+    for (std::size_t first = 0; first < sequence.tokens.size();) {
+      const std::size_t n = std::min(kRoundRows - rows, sequence.tokens.size() - first);
+      const bool last = first + n == sequence.tokens.size();
+      const std::span<float> logits = all    ? sequence.logits.subspan(first * n_vocab, n * n_vocab)
+                                      : last ? sequence.logits
+                                             : std::span<float>{};
+      round.push_back({sequence.tokens.subspan(first, n), sequence.state->impl_.get(), logits});
+      first += n;
+      if ((rows += n) == kRoundRows) run_round();
+    }
+  }
+  run_round();
+}
+
+}  // namespace rwkv

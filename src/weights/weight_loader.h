@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Named tensors of a checkpoint to typed weights on a device. Without a device it only checks that all are there: the same
+// code that loads a block says what a block needs.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "kernels/buffer.h"
+#include "kernels/tensor.h"
+#include "plan/plan.h"
+#include "weights/quantize.h"
+
+namespace rwkv {
+
+// A size that the tensor decides: the rank of a low-rank matrix.
+constexpr std::int64_t kAnySize = -1;
+
+// What loading a whole model gathers.
+struct LoadLog {
+  std::set<std::string, std::less<>> used;  // names of tensors
+  std::vector<std::string> problems;        // "missing blocks.0.ln0.weight, expected [64]"
+  std::int64_t weight_bytes = 0;
+  std::int64_t bytes_read = 0;
+  std::uint64_t fingerprint = 14695981039346656037u;  // FNV-1a of all vectors: the same for every type of weights
+  std::function<void(std::int64_t bytes_read)> progress;
+};
+
+class WeightLoader {
+ public:
+  // Checks only: every weight returned is empty.
+  WeightLoader(const Checkpoint& file, LoadLog& log);
+  // Loads. `memory` receives the owners of what is returned.
+  WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement, std::vector<Buffer>& memory);
+
+  // Prepended to every name: "blocks.3.".
+  void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
+
+  // Without the dimensions of size 1; empty: no such tensor.
+  [[nodiscard]] std::vector<std::int64_t> shape(std::string_view name) const;
+  [[nodiscard]] bool has(std::string_view name) const { return file_.find(prefix_ + std::string(name)) != nullptr; }
+
+  // float32 on the device, row-major; dimensions of size 1 do not count. `change` is applied to every value.
+  const float* vector(std::string_view name, std::vector<std::int64_t> shape, float (*change)(float) = nullptr);
+  // The same on the host; empty when checking.
+  std::vector<float> host_vector(std::string_view name, std::vector<std::int64_t> shape);
+  // Uploads values that were made on the host.
+  const float* upload(std::span<const float> values);
+
+  // [n_out, n_in] as stored, in the placement's type.
+  Matrix matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in);
+  // The same, never quantised.
+  Matrix table(std::string_view name, std::int64_t n_row, std::int64_t n_col);
+  // Stored [n_in, n_out] (times x from the right), or [parts, n_in, n_out]: transposed, never quantised.
+  Matrix low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part = 0, std::int64_t parts = 1);
+
+ private:
+  const TensorInfo* expect(std::string_view name, const std::vector<std::int64_t>& shape);
+  void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
+  void convert(const std::string& name, DType type, std::span<const float> values, void* device_memory);
+  void* allocate(std::int64_t bytes);
+  Matrix load_rows(const TensorInfo& tensor, DType type, std::int64_t n_out, std::int64_t n_in, const ReadRows& rows);
+  Matrix load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in);
+  ReadRows rows_of(const TensorInfo& tensor, std::int64_t n_in);
+  QuantizedVectors quantized_vectors(const std::string& name, std::int64_t n_out, std::int64_t n_in);
+  const float* upload_rounded(std::vector<float> values);
+
+  const Checkpoint& file_;
+  LoadLog& log_;
+  Device* device_ = nullptr;
+  Placement placement_;
+  std::vector<Buffer>* memory_ = nullptr;
+  std::string prefix_;
+};
+
+// Throws CheckpointError with the first ten problems of `log`, if it has any.
+void require_complete(const Checkpoint& file, const LoadLog& log);
+
+}  // namespace rwkv

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The random checkpoints with their float64 results (tests/data/models; the larger ones beside the repository), and ways to
+// feed a sequence.
+#pragma once
+#include <rwkv/model.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "test_data.h"
+
+namespace rwkv::test {
+
+struct GoldenModel {
+  const char* file;    // of the weights, without ".pth"
+  const char* golden;  // of the expected results
+};
+
+inline constexpr GoldenModel kGoldenModels[] = {
+    {"random-v4", "random-v4"},
+    {"random-v4-att96", "random-v4-att96"},
+    {"random-v5.0", "random-v5.0"},
+    {"random-v5.1", "random-v5.1"},
+    {"random-v5.2", "random-v5.2"},
+    {"random-v5.2-h64", "random-v5.2-h64"},
+    {"random-v6", "random-v6"},
+    {"random-v6-h64-bf16", "random-v6-h64-bf16"},
+    {"random-v7", "random-v7"},
+    {"random-v7-f16", "random-v7-f16"},
+    {"random-v7-h64-bf16", "random-v7-h64-bf16"},
+    {"random-v7-legacy", "random-v7"},
+    {"random-v7-views", "random-v7"},
+    {"random-v7.safetensors", "random-v7"},
+};
+
+inline std::filesystem::path model_file(const std::string& name) {
+  const auto here = data("models/" + name);
+  return std::filesystem::exists(here) || std::filesystem::exists(here.string() + ".pth") ? here : shared("models/" + name);
+}
+
+struct Golden {
+  std::vector<Token> tokens;
+  std::vector<float> logits;  // [tokens, n_vocab]
+  std::vector<std::vector<float>> state;
+};
+
+inline std::vector<float> read_tensor(const Checkpoint& file, const std::string& name) {
+  const TensorInfo* tensor = file.find(name);
+  EXPECT_TRUE(tensor) << name;
+  std::vector<float> values(tensor->count());
+  file.read(*tensor, 0, values);
+  return values;
+}
+
+inline Golden load_golden(const std::string& name) {
+  Golden golden;
+  golden.tokens = nlohmann::json::parse(read_file(model_file(name + ".golden.json")))["tokens"].get<std::vector<Token>>();
+  const auto file = open_checkpoint(model_file(name + ".golden.safetensors"));
+  golden.logits = read_tensor(*file, "logits");
+  for (int i = 0; file->find("state." + std::to_string(i)); ++i) {
+    golden.state.push_back(read_tensor(*file, "state." + std::to_string(i)));
+  }
+  return golden;
+}
+
+inline double max_difference(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  double most = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const double d = std::abs(double(a[i]) - double(b[i]));
+    most = d <= most ? most : d;  // NaN counts as larger
+    if (std::isnan(d)) return d;
+  }
+  return most;
+}
+
+// Largest difference of two states, relative to the largest value of the array.
+inline double state_difference(const State& state, const std::vector<std::vector<float>>& expected) {
+  double most = 0;
+  const auto arrays = state.arrays();
+  EXPECT_EQ(arrays.size(), expected.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    double largest = 1e-6;
+    for (const float x : expected[i]) largest = std::max(largest, std::abs(double(x)));
+    most = std::max(most, max_difference(arrays[i].values, expected[i]) / largest);
+  }
+  return most;
+}
+
+// Logits of all positions, [tokens, n_vocab], fed in calls of the given lengths (the last one again and again).
+inline std::vector<float> feed(const Model& model, State& state, std::span<const Token> tokens,
+                               std::vector<std::size_t> lengths) {
+  const std::size_t n_vocab = model.config().n_vocab;
+  std::vector<float> logits(tokens.size() * n_vocab);
+  std::size_t first = 0;
+  for (std::size_t call = 0; first < tokens.size(); ++call) {
+    const std::size_t n = std::min(lengths[std::min(call, lengths.size() - 1)], tokens.size() - first);
+    model.forward(tokens.subspan(first, n), state, std::span(logits).subspan(first * n_vocab, n * n_vocab));
+    first += n;
+  }
+  return logits;
+}
+
+inline std::size_t best(std::span<const float> logits) {
+  return std::max_element(logits.begin(), logits.end()) - logits.begin();
+}
+
+inline void expect_same_best(std::span<const float> a, std::span<const float> b, std::size_t n_vocab) {
+  for (std::size_t at = 0; at < a.size(); at += n_vocab)
+    EXPECT_EQ(best(a.subspan(at, n_vocab)), best(b.subspan(at, n_vocab))) << at / n_vocab;
+}
+
+}  // namespace rwkv::test
