@@ -43,7 +43,7 @@ constexpr Signature kSignatures[] = {
 };
 
 bool starts_with_word(std::string_view text, std::string_view word) {
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  const auto same = [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); };
   return text.size() >= word.size() && std::equal(word.begin(), word.end(), text.begin(), same);
 }
 
@@ -79,10 +79,10 @@ Content content_of(const ByteSource& source) {
   source.read(0, std::as_writable_bytes(std::span(bytes)));
   const std::string_view head = bytes;
   if (head.starts_with("PK\x03\x04") || head.starts_with("PK\x05\x06")) return Content::pth_zip;
+  if (looks_like_safetensors(head)) return Content::safetensors;  // before pickles: a header may have 0x280 bytes
   if (head.size() > 2 && head[0] == '\x80' && head[1] >= 1 && head[1] <= 5) return Content::pth_legacy;
   for (const Signature& signature : kSignatures)
     if (head.size() > signature.at && head.substr(signature.at).starts_with(signature.bytes)) refuse(signature.says);
-  if (looks_like_safetensors(head)) return Content::safetensors;
   refuse_text(head);
   if (std::ranges::all_of(head, [](char c) { return c == 0; }))
     refuse("the file starts with zeros only: the download is incomplete");

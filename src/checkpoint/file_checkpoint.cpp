@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 
 #include "checkpoint/window.h"
 #include "message.h"
@@ -73,6 +74,8 @@ void FileCheckpoint::read_any(const TensorInfo& tensor, std::int64_t first, std:
     read_window(*source_, {known->type, known->shape, place.stride, place.at}, first, out);
   } catch (const CheckpointError& error) {
     throw CheckpointError(message(path_, ": ", printable(tensor.name), ": ", error.what()));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemoryError(message(path_, ": ", printable(tensor.name), ": out of memory reading it"));
   }
 }
 
