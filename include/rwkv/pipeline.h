@@ -13,14 +13,14 @@
 namespace rwkv {
 
 struct GenerateOptions {
-  int max_tokens = 100;            // 0: reads the prompt only
+  int max_tokens = 100;  // 0: reads the prompt only
   SamplingOptions sampling;
-  std::vector<Token> token_stop;   // end the text; not output and not fed to the model. Often {0}, the end of a text in training
-  std::vector<std::string> stop;   // UTF-8; the text ends in front of the first of these that is complete
-  int chunk_len = 256;             // tokens of a prompt fed at once; bounds memory, does not change the result
+  std::vector<Token> token_stop;  // end the text; not output and not fed to the model. Often {0}, the end of a text in training
+  std::vector<std::string> stop;  // UTF-8; the text ends in front of the first of these that is complete
+  int chunk_len = 256;            // tokens of a prompt fed at once; bounds memory, does not change the result
 
-  // Called with every piece of text as soon as it is certain: valid UTF-8, held back only while a character is incomplete or the
-  // text may be the beginning of a stop string. Return false to stop after it.
+  // Called with every piece of text as soon as it is certain: valid UTF-8, held back only while a character is incomplete or
+  // the text may be the beginning of a stop string. Return false to stop after it.
   std::function<bool(std::string_view piece)> on_text;
   // Called after each chunk of a prompt. Return false to stop.
   std::function<bool(std::int64_t done, std::int64_t total)> on_prompt;
@@ -29,12 +29,12 @@ struct GenerateOptions {
 enum class StopReason { max_tokens, token, string, callback };
 
 struct Generated {
-  std::string text;                 // all pieces: valid UTF-8, where bytes that are not became U+FFFD
-  std::vector<Token> tokens;        // generated, without the stop token, with those of the stop string; decode() gives their bytes
-  std::int64_t prompt_tokens = 0;   // fed; all of the prompt unless on_prompt stopped
-  std::int64_t fed_tokens = 0;      // how many of `tokens` the state has seen: feed it the others to go on from exactly here
+  std::string text;           // all pieces: valid UTF-8, where bytes that are not became U+FFFD
+  std::vector<Token> tokens;  // generated, without the stop token, with those of the stop string; decode() gives their bytes
+  std::int64_t prompt_tokens = 0;  // fed; all of the prompt unless on_prompt stopped
+  std::int64_t fed_tokens = 0;     // how many of `tokens` the state has seen: feed it the others to go on from exactly here
   StopReason reason = StopReason::max_tokens;
-  std::string stop;                 // the stop string that was met
+  std::string stop;  // the stop string that was met
 };
 
 class Pipeline {
@@ -44,8 +44,8 @@ class Pipeline {
 
   // Continues `prompt` from `state`, which is advanced by the prompt and by every generated token but the last (as in the
   // `rwkv` package, whose rules this follows: docs/sampling.md). Options and prompt are checked before the state is touched:
-  // ArgumentError (also for an empty prompt), TokenError. An exception from a callback, or NumericError for broken logits, leaves
-  // the state behind the last token that was fed.
+  // ArgumentError (also for an empty prompt), TokenError. An exception from a callback, or NumericError for broken logits,
+  // leaves the state behind the last token that was fed.
   Generated generate(std::string_view prompt, State& state, const GenerateOptions& options = {}) const;
 
   // Feeds text without generating; of the options only chunk_len and on_prompt matter. Returns the logits after it, [n_vocab];
