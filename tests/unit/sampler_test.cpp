@@ -136,6 +136,12 @@ TEST(Sampling, TopKKeepsTheLowestIdsOfEquals) {
   EXPECT_EQ(p[0], 0);
 }
 
+TEST(Sampling, TopKCutsTheTiesThatTopPLeaves) {
+  const auto p = sampling_distribution(std::vector<float>{1, 3, 2, 2, 2, 0}, options(1, 0.5f, 3));
+  EXPECT_GT(p[3], 0);
+  EXPECT_EQ(p[4], 0);
+}
+
 TEST(Sampling, MinPCutsRelativeToTheBest) {
   SamplingOptions o = options(1, 1);
   o.min_p = 0.3f;
