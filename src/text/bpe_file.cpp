@@ -76,6 +76,11 @@ class Handler final : public nlohmann::json_sax<json> {
     throw TokenizerError(message("damaged JSON: ", printable(error.what())));
   }
 
+  void check_complete() const {
+    if (!has_vocab_) throw TokenizerError("model.vocab: expected an object, found none");
+    if (!has_merges_) throw TokenizerError("model.merges: expected an array, found none");
+  }
+
  private:
   enum class Section { settings, vocab, merges, added };
 
@@ -108,6 +113,8 @@ class Handler final : public nlohmann::json_sax<json> {
     if (depth == 2 && path_[0].key == "model" && path_[1].key == "vocab" && !is_array) section_ = Section::vocab;
     if (depth == 2 && path_[0].key == "model" && path_[1].key == "merges" && is_array) section_ = Section::merges;
     if (section_ != Section::settings) section_depth_ = depth;
+    has_vocab_ = has_vocab_ || section_ == Section::vocab;
+    has_merges_ = has_merges_ || section_ == Section::merges;
   }
 
   bool end() {
@@ -188,6 +195,7 @@ class Handler final : public nlohmann::json_sax<json> {
   std::vector<Frame> path_;
   Section section_ = Section::settings;
   std::size_t section_depth_ = 0;
+  bool has_vocab_ = false, has_merges_ = false;
   int parts_ = 0;                   // of the current merge
   std::optional<bool> normalized_;  // of the current added token
 };
@@ -231,6 +239,7 @@ BpeFile parse(std::string_view content) {
   Handler handler(file, settings);
   json::sax_parse(content.begin(), content.end(), &handler);
   check_supported(settings);
+  handler.check_complete();
   file.nfc = settings.contains("normalizer.type");
   std::ranges::sort(file.vocab);
   const auto twice = std::ranges::adjacent_find(file.vocab, {}, &std::pair<std::string, std::uint32_t>::first);
