@@ -38,7 +38,7 @@ class HeaderEvents final : public nlohmann::json_sax<json> {
     if (place_ != Place::tensor_value) fail("an object where none belongs");
     if (key_ != "__metadata__") {
       if (entries.size() >= kMostTensors) fail(message("more than ", kMostTensors, " tensors"));
-      entries.push_back({key_, {}, {}, {}});
+      entries.emplace_back().name = key_;
       return go(Place::tensor);
     }
     if (has_metadata_) fail("__metadata__ is there twice");
@@ -186,18 +186,20 @@ Inventory read_safetensors(const ByteSource& source) {
   for (const Entry& entry : header.entries)
     if (!entry.type || !entry.shape || !entry.offsets || entry.offsets->size() != 2)
       throw CheckpointError(message("tensor ", printable(entry.name), ": needs dtype, shape and two data_offsets"));
-  std::ranges::sort(header.entries, {}, [](const Entry& e) { return std::pair((*e.offsets)[0], (*e.offsets)[1]); });
+  std::vector<const Entry*> by_offset;
+  for (const Entry& entry : header.entries) by_offset.push_back(&entry);
+  std::ranges::sort(by_offset, {}, [](const Entry* e) { return std::pair((*e->offsets)[0], (*e->offsets)[1]); });
 
   Inventory out;
   out.format = "safetensors";
   out.metadata = std::move(header.metadata);
   std::uint64_t next = 0;
-  for (const Entry& entry : header.entries) {
-    out.tensors.push_back(place(entry, data));
-    if ((*entry.offsets)[0] != next)
-      throw CheckpointError(message("tensor ", printable(entry.name), ": starts at byte ", (*entry.offsets)[0],
+  for (const Entry* entry : by_offset) {
+    out.tensors.push_back(place(*entry, data));
+    if ((*entry->offsets)[0] != next)
+      throw CheckpointError(message("tensor ", printable(entry->name), ": starts at byte ", (*entry->offsets)[0],
                                     " of the data, expected ", next, ": tensors must follow each other"));
-    next = (*entry.offsets)[1];
+    next = (*entry->offsets)[1];
   }
   const Checked end = Checked(data) + next;
   if (end > source.size())

@@ -39,11 +39,9 @@ std::string first_keys(const Document& document, Ref dict) {
 
 // In each dimension of growing stride, one step leaves everything inside it behind: then no element is met twice.
 bool overlaps_itself(const pickle::Tensor& tensor) {
-  std::array<std::size_t, kMostDimensions> order{};
-  std::size_t n = 0;
+  std::vector<std::size_t> by_stride;
   for (std::size_t i = 0; i < tensor.shape.size(); ++i)
-    if (tensor.shape[i] > 1) order[n++] = i;
-  const auto by_stride = std::span(order).first(n);
+    if (tensor.shape[i] > 1) by_stride.push_back(i);
   std::ranges::sort(by_stride, {}, [&](std::size_t i) { return tensor.stride[i]; });
   Checked extent = 1;
   for (const std::size_t i : by_stride) {
@@ -68,7 +66,8 @@ Checked extent_of(std::string_view name, const pickle::Tensor& tensor) {
 
 bool is_row_major(const pickle::Tensor& tensor) {
   std::int64_t inner = 1;  // no larger than the storage, so it cannot wrap
-  for (std::size_t i = tensor.shape.size(); i-- > 0;) {
+  for (std::size_t i = tensor.shape.size(); i > 0;) {
+    --i;
     if (tensor.shape[i] != 1 && tensor.stride[i] != inner) return false;
     inner *= tensor.shape[i];
   }

@@ -92,9 +92,9 @@ class Table {
       compose(codes);
       if (codes.size() != 1 || codes[0] != code) flags[i] |= kUnstable;
     }
-    std::map<std::vector<std::uint8_t>, std::uint16_t> known;
+    std::map<std::u8string, std::uint16_t> known;
     for (std::size_t i = 0; i < kCodes; i += kBlock) {
-      const std::vector<std::uint8_t> block(flags.begin() + i, flags.begin() + i + kBlock);
+      const std::u8string block(flags.begin() + i, flags.begin() + i + kBlock);
       const auto [at, is_new] = known.try_emplace(block, static_cast<std::uint16_t>(known.size()));
       if (is_new) flags_.insert(flags_.end(), block.begin(), block.end());
       block_of_[i / kBlock] = at->second;
