@@ -2,6 +2,7 @@
 // Where weights lie and kernels run.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace rwkv {
@@ -14,6 +15,9 @@ class Device {
 
   [[nodiscard]] virtual std::string name() const = 0;  // "cpu (AVX3, 2 threads)"
   [[nodiscard]] virtual const KernelTable& kernels() const = 0;
+
+  // Bytes that can be allocated, as far as the system says; the largest number where it does not.
+  [[nodiscard]] virtual std::int64_t available_memory() const = 0;
 
   // Aligned to 64 bytes, contents undefined. Throws OutOfMemoryError.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;

@@ -15,6 +15,8 @@ namespace {
 // Stops early at a file with a thousand blocks that hold nothing.
 constexpr std::size_t kManyProblems = 20;
 
+constexpr std::int64_t kMiB = 1 << 20;
+
 constexpr const char* kTimeState = "att.time_state";  // a tuned initial state merged into a checkpoint, spec 9.2
 
 float head_norm_eps(const Checkpoint& file, const LoadOptions& options) {
@@ -48,13 +50,66 @@ bool is_matrix(const TensorInfo& tensor) { return tensor.name.ends_with(".weight
 // What a converted file carries besides the weights.
 constexpr const char* kTokenizer = "tokenizer";
 
-void check_devices(const std::vector<Placement>& placements) {
+struct Parts {
+  Stem stem;
+  std::vector<std::unique_ptr<Block>> blocks;
+  Head head;
+  std::vector<std::vector<float>> initial_s;  // [n_layer]
+};
+
+// Runs over the whole model, to check, to measure or to load it: what `loader(placement)` makes decides. No placements: any.
+template <class MakeLoader>
+Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const MakeLoader& loader,
+                 std::vector<Placement> placements) {
+  const ModelConfig& config = checkpoint.config;
+  placements.resize(config.n_layer + 1);
+  Parts parts;
+  WeightLoader first = loader(placements.front());
+  parts.stem = Stem::load(first, config);
+  for (int layer = 0; layer < config.n_layer && log.problems.size() < kManyProblems; ++layer) {
+    WeightLoader load = loader(placements[layer]);
+    load.set_prefix(message("blocks.", layer, "."));
+    parts.blocks.push_back(checkpoint.architecture->load_block(load, config, layer));
+    parts.initial_s.push_back(load_time_state(load, config));
+  }
+  WeightLoader last = loader(placements.back());
+  parts.head = Head::load(last, config);
+  return parts;
+}
+
+std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
+  const Strategy parsed = parse_strategy(text);
+  const Strategy resolved =
+      parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), checkpoint.stored_type())) : parsed;
+  std::vector<Placement> placements = place(resolved, checkpoint.config.n_layer);
   for (const Placement& placement : placements) {
     if (placement.quantization != Quantization::none && placement.quantization != Quantization::i8) {
       throw StrategyError(
           message("strategy asks for ", name_of(placement.quantization), " weights, which are not supported; use i8"));
     }
   }
+  return placements;
+}
+
+// One CPU device serves all layers; any other kind throws.
+std::shared_ptr<Device> open_devices(const std::vector<Placement>& placements, int threads) {
+  std::shared_ptr<Device> device;
+  for (const Placement& placement : placements) {
+    if (!device || placement.device.kind != DeviceKind::cpu) device = open_device(placement.device, threads);
+  }
+  return device;
+}
+
+// Says so before the system's own way of saying so, which ends the process.
+void require_memory(const CheckedCheckpoint& checkpoint, const std::vector<Placement>& placements, const Device& device) {
+  LoadLog log;
+  load_parts(
+      checkpoint, log, [&](const Placement& placement) { return WeightLoader(*checkpoint.file, log, placement); }, placements);
+  const std::int64_t available = device.available_memory();
+  if (log.weight_bytes <= available) return;
+  throw OutOfMemoryError(message(checkpoint.file->path(), ": needs ", log.weight_bytes / kMiB, " MiB for its weights, ",
+                                 available / kMiB, " MiB are available on ", device.name(),
+                                 "; a smaller type of weights (fp16, bf16, fp16i8) needs less"));
 }
 
 StateLayout make_layout(const Model::Impl& model, std::uint64_t fingerprint, std::vector<std::vector<float>> initial_s) {
@@ -90,14 +145,7 @@ CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const Load
   checked.config.head_norm_eps = head_norm_eps(file, options);
 
   LoadLog log;
-  WeightLoader load(file, log);
-  Stem::load(load, checked.config);
-  Head::load(load, checked.config);
-  for (int layer = 0; layer < checked.config.n_layer && log.problems.size() < kManyProblems; ++layer) {
-    load.set_prefix(message("blocks.", layer, "."));
-    checked.architecture->load_block(load, checked.config, layer);
-    load_time_state(load, checked.config);
-  }
+  load_parts(checked, log, [&](const Placement&) { return WeightLoader(file, log, {}); }, {});
   require_complete(file, log);
   for (const TensorInfo& tensor : file.tensors()) {
     if (!log.used.contains(tensor.name) && tensor.name != kTokenizer) checked.unused.push_back(tensor.name);
@@ -107,44 +155,37 @@ CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const Load
 
 std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoint, std::string_view strategy,
                                               const LoadOptions& options) {
-  const Strategy parsed = parse_strategy(strategy);
-  const Strategy resolved =
-      parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), checkpoint.stored_type())) : parsed;
+  const Checkpoint& file = *checkpoint.file;
   auto model = std::make_shared<Model::Impl>();
   model->config = checkpoint.config;
   model->architecture = checkpoint.architecture;
   model->unused = checkpoint.unused;
-  model->placements = place(resolved, model->config.n_layer);
-  check_devices(model->placements);
-  for (const Placement& placement : model->placements) {
-    if (!model->device || placement.device.kind != DeviceKind::cpu)
-      model->device = open_device(placement.device, options.threads);
-  }
+  model->placements = place_layers(checkpoint, strategy);
+  model->device = open_devices(model->placements, options.threads);
   if (!model->architecture->runs_on(model->device->kernels())) {
     throw DeviceError(message(model->device->name(), " cannot run RWKV-", model->config.version));
   }
+  require_memory(checkpoint, model->placements, *model->device);
 
   LoadLog log;
   std::int64_t total = 0;
-  for (const TensorInfo& tensor : checkpoint.file->tensors()) total += tensor.count() * bytes_of(tensor.type);
+  for (const TensorInfo& tensor : file.tensors()) total += tensor.count() * bytes_of(tensor.type);
   if (options.progress) log.progress = [&](std::int64_t done) { options.progress(std::min(done, total), total); };
   const auto loader = [&](const Placement& placement) {
-    return WeightLoader(*checkpoint.file, log, *model->device, placement, model->memory);
+    return WeightLoader(file, log, *model->device, placement, model->memory);
   };
-  WeightLoader first = loader(model->placements.front());
-  model->stem = Stem::load(first, model->config);
-  std::vector<std::vector<float>> initial_s;
-  for (int layer = 0; layer < model->config.n_layer; ++layer) {
-    WeightLoader load = loader(model->placements[layer]);
-    load.set_prefix(message("blocks.", layer, "."));
-    model->blocks.push_back(model->architecture->load_block(load, model->config, layer));
-    initial_s.push_back(load_time_state(load, model->config));
+  Parts parts;
+  try {
+    parts = load_parts(checkpoint, log, loader, model->placements);
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(message(file.path(), ": ", error.what(), ", after ", log.weight_bytes / kMiB, " MiB of weights"));
   }
-  WeightLoader last = loader(model->placements.back());
-  model->head = Head::load(last, model->config);
   if (options.progress) options.progress(total, total);
+  model->stem = parts.stem;
+  model->blocks = std::move(parts.blocks);
+  model->head = parts.head;
   model->weight_bytes = log.weight_bytes;
-  model->state_layout = std::make_shared<const StateLayout>(make_layout(*model, log.fingerprint, std::move(initial_s)));
+  model->state_layout = std::make_shared<const StateLayout>(make_layout(*model, log.fingerprint, std::move(parts.initial_s)));
   return model;
 }
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <new>
 
 #include "kernels/cpu/table.h"
@@ -22,6 +24,25 @@ int usable_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
+
+// MemAvailable: free, or freed at once when needed. In KiB.
+std::int64_t available_in_machine() {
+  std::ifstream file("/proc/meminfo");
+  std::string word;
+  while (file >> word) {
+    if (std::int64_t kib = 0; word == "MemAvailable:" && file >> kib) return kib * 1024;
+  }
+  return kUnknown;
+}
+
+// What a container may use in all; "max" without a limit.
+std::int64_t limit_of_container() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  std::int64_t bytes = 0;
+  return file >> bytes ? bytes : kUnknown;
+}
+
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()) {}
@@ -32,6 +53,8 @@ std::string CpuDevice::name() const {
 }
 
 const KernelTable& CpuDevice::kernels() const { return best_table(); }
+
+std::int64_t CpuDevice::available_memory() const { return std::min(available_in_machine(), limit_of_container()); }
 
 void* CpuDevice::allocate(std::size_t bytes) {
   void* memory = ::operator new(std::max<std::size_t>(bytes, 1), kAlignment, std::nothrow);

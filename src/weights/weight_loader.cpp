@@ -41,7 +41,8 @@ std::uint64_t fnv1a(std::uint64_t hash, std::span<const float> values) {
 
 }  // namespace
 
-WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log) : file_(file), log_(log) {}
+WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement)
+    : file_(file), log_(log), placement_(placement) {}
 
 WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement,
                            std::vector<Buffer>& memory)
@@ -87,7 +88,8 @@ void* WeightLoader::allocate(std::int64_t bytes) {
 
 std::vector<float> WeightLoader::host_vector(std::string_view name, std::vector<std::int64_t> shape) {
   const TensorInfo* tensor = expect(name, shape);
-  if (!tensor || !device_) return {};
+  if (!tensor) return {};
+  if (!device_) return measured<std::vector<float>>(tensor->count() * static_cast<std::int64_t>(sizeof(float)));
   std::vector<float> values(tensor->count());
   read(*tensor, 0, values);
   log_.fingerprint = fnv1a(log_.fingerprint, values);
@@ -203,9 +205,11 @@ Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out
 }
 
 Matrix WeightLoader::matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in) {
-  if (placement_.quantization != Quantization::i8 || !device_) return table(name, n_out, n_in);
+  if (placement_.quantization != Quantization::i8) return table(name, n_out, n_in);
   const TensorInfo* tensor = expect(name, {n_out, n_in});
-  return tensor ? load_quantized(*tensor, n_out, n_in) : Matrix{};
+  if (!tensor) return {};
+  if (!device_) return measured<Matrix>(n_out * n_in + 2 * (n_out + n_in) * static_cast<std::int64_t>(sizeof(float)));
+  return load_quantized(*tensor, n_out, n_in);
 }
 
 Matrix WeightLoader::table(std::string_view name, std::int64_t n_row, std::int64_t n_col) {
@@ -213,14 +217,16 @@ Matrix WeightLoader::table(std::string_view name, std::int64_t n_row, std::int64
   if (tensor && tensor->type == FileType::u8) {
     for (const char* suffix : {".mx", ".rx", ".my", ".ry"}) log_.used.insert(tensor->name + suffix);
   }
-  if (!tensor || !device_) return {};
+  if (!tensor) return {};
+  if (!device_) return measured<Matrix>(n_row * n_col * bytes_of(placement_.type));
   return load_rows(*tensor, placement_.type, n_row, n_col, rows_of(*tensor, n_col));
 }
 
 Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part,
                               std::int64_t parts) {
   const TensorInfo* tensor = parts > 1 ? expect(name, {parts, n_in, n_out}) : expect(name, {n_in, n_out});
-  if (!tensor || !device_) return {};
+  if (!tensor) return {};
+  if (!device_) return measured<Matrix>(tensor->count() / parts * bytes_of(placement_.type));
   if (n_in == kAnySize) n_in = tensor->count() / parts / n_out;
   if (n_out == kAnySize) n_out = tensor->count() / parts / n_in;
   std::vector<float> stored(n_in * n_out);

@@ -33,8 +33,8 @@ struct LoadLog {
 
 class WeightLoader {
  public:
-  // Checks only: every weight returned is empty.
-  WeightLoader(const Checkpoint& file, LoadLog& log);
+  // Checks and measures only: every weight returned is empty.
+  WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement);
   // Loads. `memory` receives the owners of what is returned.
   WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement, std::vector<Buffer>& memory);
 
@@ -60,6 +60,12 @@ class WeightLoader {
   Matrix low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part = 0, std::int64_t parts = 1);
 
  private:
+  // What a loader without a device returns: nothing, but its size counts.
+  template <class Empty>
+  Empty measured(std::int64_t bytes) {
+    log_.weight_bytes += bytes;
+    return {};
+  }
   const TensorInfo* expect(std::string_view name, const std::vector<std::int64_t>& shape);
   void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
   void convert(const std::string& name, DType type, std::span<const float> values, void* device_memory);
