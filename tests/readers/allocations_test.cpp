@@ -45,6 +45,11 @@ std::size_t Allocations::peak() const { return most_alive; }
 
 void* operator new(std::size_t size) { return rwkv::test::allocate(size); }
 void* operator new[](std::size_t size) { return rwkv::test::allocate(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept try {
+  return rwkv::test::allocate(size);
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
 void operator delete(void* p) noexcept { rwkv::test::release(p); }
 void operator delete[](void* p) noexcept { rwkv::test::release(p); }
 void operator delete(void* p, std::size_t) noexcept { rwkv::test::release(p); }
