@@ -40,11 +40,16 @@ std::optional<ConvertOptions> parse(int argc, const char* const* argv) {
   CLI::App app("Writes a .pth or .safetensors model as one .safetensors file with its vocabulary.", "rwkv-convert");
   app.add_option("IN", o.input, "The model")->required();
   app.add_option("OUT", o.output, "The file to write; a model there is replaced when the new one is complete")->required();
-  app.add_option("--type,--dtype", type, "Of the matrices: fp32, fp16, bf16 or i8")->required()->check(CLI::IsMember(kTypes));
+  app.add_option("--type,--dtype", type, "Of the matrices: fp32, fp16, bf16 or i8")
+      ->required()
+      ->check(CLI::IsMember(kTypes))
+      ->option_text("TYPE");
   auto* tokenizer =
-      app.add_option("--tokenizer", o.tokenizer, "Vocabulary file to store; otherwise found as rwkv-generate finds it");
+      app.add_option("--tokenizer", o.tokenizer, "Vocabulary to store; otherwise found as rwkv-generate finds it");
+  tokenizer->option_text("FILE");
   app.add_flag("--no-tokenizer", o.no_tokenizer, "Store no vocabulary")->excludes(tokenizer);
-  app.add_option("--head-norm-eps", o.head_norm_eps, "Epsilon of the head norm to store, where it is not the usual 64e-5");
+  app.add_option("--head-norm-eps", o.head_norm_eps, "Epsilon of the head norm to store, where it is not 64e-5")
+      ->option_text("E");
   app.add_flag("--force", o.force, "Replace OUT even if it is no model");
   if (!parse_command_line(app, argc, argv)) return {};
   o.type = kTypes.at(type);

@@ -6,7 +6,8 @@ import signal
 import stat
 import unittest
 
-from program import DEMO, FAILED, INTERRUPTED, LONG_WORD, PROGRAMS, Case
+from program import DEMO, FAILED, INTERRUPTED, PROGRAMS, Case
+from small_model import LONG_WORD
 
 
 class Streams(Case):

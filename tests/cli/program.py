@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
+from small_model import widen, write_vocabulary
+
 PROGRAMS = pathlib.Path(os.environ["RWKV_PROGRAMS"])
 SOURCE = pathlib.Path(os.environ["RWKV_SOURCE"])
 MODELS = SOURCE / "tests/data/models"
@@ -16,27 +18,21 @@ DEMO = SOURCE / "tools/demo_model/demo.safetensors"
 
 DONE, FAILED, USAGE, FILE, MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-LONG_WORD = "0123456789abcdefghijklmnopqrstuvwxyz" * 8  # one token of the test vocabulary
-
-
-def write_vocabulary(path):
-    """A World vocabulary of 96 tokens for the random models (vocabulary 97): line end, ESC, ASCII without `, | and ~, a long word."""
-    words = ["\n", "\x1b", LONG_WORD] + [chr(c) for c in range(32, 127) if chr(c) not in "`|~"]
-    words.append("\n\n")
-    assert len(words) <= 96
-    path.write_text("".join(f"{i} {w!r} {len(w)}\n" for i, w in enumerate(words, 1)))
-
-
 class Case(unittest.TestCase):
-    """A test with a folder of its own and a small model: random weights, so that its text is noise, but always the same."""
+    """A test with a folder of its own and a small model."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="rwkv-cli-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.vocabulary, cls.model = (pathlib.Path(folder.name) / name for name in ("vocabulary.txt", "small.safetensors"))
+        write_vocabulary(cls.vocabulary)
+        widen(MODELS / "random-v7.safetensors", cls.model)
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="rwkv-cli-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.vocabulary = self.folder / "vocabulary.txt"
-        write_vocabulary(self.vocabulary)
-        self.model = MODELS / "random-v7.pth"
         self.small = ["-m", self.model, "--tokenizer", self.vocabulary, "--strategy", "cpu fp32", "-t", "1"]
 
     def run_program(self, name, *arguments, stdin=b"", code=DONE, **more):

@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <limits>
 
 namespace rwkv::cli {
 namespace {
@@ -17,72 +18,78 @@ struct Extra {
   bool escape = true;
 };
 
+// Options that stand together in --help.
+class Group {
+ public:
+  Group(CLI::App& app, const char* title) : app_(app), title_(title) {}
+
+  // `unit`: the word for the value, "FILE".
+  template <class Value>
+  CLI::Option* value(const char* names, const char* unit, Value& target, const char* text) {
+    return app_.add_option(names, target, text)->group(title_)->option_text(unit);
+  }
+
+  CLI::Option* flag(const char* names, bool& target, const char* text) {
+    return app_.add_flag(names, target, text)->group(title_);
+  }
+
+ private:
+  CLI::App& app_;
+  const char* title_;
+};
+
 void add_model_options(CLI::App& app, Options& o, Extra& extra) {
-  const std::string group = "Model";
-  app.add_option("-m,--model", o.model, "A .pth or .safetensors file; the bundled demo model without it")->group(group);
-  app.add_option("--tokenizer", o.tokenizer, "Vocabulary file; otherwise found inside or beside the model")->group(group);
-  app.add_option("--strategy", o.strategy, "Device and number format, \"cpu fp16\" (docs/strategy.md)")->group(group);
-  app.add_option("-t,--threads", o.threads, "CPU threads; 0: one per core")->group(group)->check(CLI::Range(0, 4096));
-  app.add_option("--head-norm-eps", o.head_norm_eps, "Epsilon of the head norm, where the file does not say")->group(group);
-  app.add_option("-c,--ctx-size", extra.ctx_size, "Accepted for llama-cli's command lines: there is no context limit")
-      ->group(group);
+  Group model(app, "Model");
+  model.value("-m,--model", "FILE", o.model, "A .pth or .safetensors file; the bundled demo model without it");
+  model.value("--tokenizer", "FILE", o.tokenizer, "Vocabulary; otherwise found inside or beside the model");
+  model.value("--strategy", "TEXT", o.strategy, "Device and number format, \"cpu fp16\" (docs/strategy.md)");
+  model.value("-t,--threads", "N", o.threads, "CPU threads; 0: one per core")->check(CLI::Range(0, 4096));
+  model.value("--head-norm-eps", "E", o.head_norm_eps, "Epsilon of the head norm, where the file does not say");
+  model.value("-c,--ctx-size", "N", extra.ctx_size, "Accepted, not needed: there is no context limit");
 }
 
 void add_prompt_options(CLI::App& app, Options& o, Extra& extra) {
-  const std::string group = "Prompt";
-  auto* prompt = app.add_option("-p,--prompt", o.prompt, "Text to continue; - reads stdin")->group(group);
-  app.add_option("-f,--file", o.file, "File with the text to continue, of any length; - reads stdin")
-      ->group(group)
-      ->excludes(prompt);
-  app.add_flag("-e,--escape,!--no-escape", extra.escape, "\\n, \\t, \\xHH in -p and -r mean what they do in C (default)")
-      ->group(group);
-  app.add_flag("--display-prompt,!--no-display-prompt", o.display_prompt, "Print the prompt in front of the text")
-      ->group(group);
-  app.add_option("--state-in", o.state_in, "Start from a saved state instead of an empty one")->group(group);
-  app.add_option("--state-out", o.state_out, "Save the state after the text; readable by its owner only")->group(group);
-  app.add_option("-b,--batch-size", o.chunk_len, "Tokens of the prompt computed at once")
-      ->group(group)
-      ->check(CLI::Range(1, 65536));
+  Group prompt(app, "Prompt and state");
+  auto* text = prompt.value("-p,--prompt", "TEXT", o.prompt, "Text to continue; - reads stdin");
+  prompt.value("-f,--file", "FILE", o.file, "File with the text to continue, of any length; - reads stdin")->excludes(text);
+  prompt.flag("-e,--escape,!--no-escape", extra.escape, "\\n, \\t, \\xHH in -p and -r mean what they do in C (default)");
+  prompt.flag("--display-prompt,!--no-display-prompt", o.display_prompt, "Print the prompt in front of the text");
+  prompt.value("--state-in", "FILE", o.state_in, "Start from a saved state instead of an empty one");
+  prompt.value("--state-out", "FILE", o.state_out, "Save the state after the text; readable by its owner only");
+  prompt.value("-b,--batch-size", "N", o.chunk_len, "Tokens of the prompt computed at once")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
 }
 
 void add_text_options(CLI::App& app, Options& o) {
-  const std::string group = "Length and mode";
-  app.add_option("-n,--predict,--n-predict", o.max_tokens, "Tokens at most; -1: until the text ends (default 256, --chat -1)")
-      ->group(group)
+  Group text(app, "Text");
+  text.value("-n,--predict,--n-predict", "N", o.max_tokens, "Tokens at most; -1: until the text ends [256, with --chat -1]")
       ->check(CLI::Range(-1, 1 << 30));
-  app.add_option("-r,--reverse-prompt", o.stop, "End the text in front of this; may be given more than once")
-      ->group(group)
+  text.value("-r,--reverse-prompt", "TEXT", o.stop, "End in front of this; may be given more than once")
       ->allow_extra_args(false);
-  app.add_flag("--ignore-eos", o.ignore_eos, "Never draw token 0, the end of a document")->group(group);
-  app.add_flag("--chat", o.chat, "A conversation: one line, one answer")->group(group);
-  app.add_flag("--info", o.info, "Print what the model file holds and exit")->group(group);
-  app.add_flag("--json", o.json, "Print one JSON object instead of text")->group(group);
-  app.add_flag("--raw", o.raw, "Pass control characters on to a terminal")->group(group);
-  app.add_flag("-v,--verbose", o.verbose, "Print model, placement and speed on stderr")->group(group);
+  text.flag("--ignore-eos", o.ignore_eos, "Never draw token 0, the end of a document");
+  text.flag("--chat", o.chat, "A conversation: one line, one answer");
+  text.flag("--info", o.info, "Print what the model file holds and exit");
+  text.flag("--json", o.json, "Print one JSON object instead of text");
+  text.flag("--raw", o.raw, "Pass control characters on to a terminal");
+  text.flag("-v,--verbose", o.verbose, "Print model, placement and speed on stderr");
 }
 
 void add_sampling_options(CLI::App& app, SamplingOptions& s, Extra& extra) {
-  const std::string group = "Sampling";
-  app.add_option("-s,--seed", extra.seed, "The same seed gives the same text; -1: a new one")
-      ->group(group)
-      ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()));
-  app.add_option("--temp,--temperature", s.temperature, "Above 1 bolder, below 1 safer, 0 always the likeliest")
-      ->group(group)
+  Group sampling(app, "Sampling");
+  const auto number = [&](const char* names, const char* unit, auto& target, const char* text) {
+    sampling.value(names, unit, target, text)->capture_default_str();
+  };
+  sampling.value("-s,--seed", "N", extra.seed, "The same seed gives the same text; -1: a new one")
+      ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
-  app.add_option("--top-k", s.top_k, "Only the k likeliest tokens; 0: off")->group(group)->capture_default_str();
-  app.add_option("--top-p", s.top_p, "Only the likeliest tokens that make up this share; 1: off")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--min-p", s.min_p, "Only tokens this likely relative to the best; 0: off")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--presence-penalty", s.alpha_presence, "Against every token used before")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--frequency-penalty", s.alpha_frequency, "Against them once more per use")
-      ->group(group)
-      ->capture_default_str();
-  app.add_option("--penalty-decay", s.alpha_decay, "How uses fade, per token")->group(group)->capture_default_str();
+  number("--temp,--temperature", "T", s.temperature, "Above 1 bolder, below 1 safer, 0 always the likeliest");
+  number("--top-k", "K", s.top_k, "Only the K likeliest tokens; 0: off");
+  number("--top-p", "P", s.top_p, "Only the likeliest tokens that make up this share; 1: off");
+  number("--min-p", "P", s.min_p, "Only tokens this likely relative to the best; 0: off");
+  number("--presence-penalty", "X", s.alpha_presence, "Against every token used before");
+  number("--frequency-penalty", "X", s.alpha_frequency, "Against them once more per use");
+  number("--penalty-decay", "X", s.alpha_decay, "How uses fade, per token");
 }
 
 void finish(Options& o, const Extra& extra) {
