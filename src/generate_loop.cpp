@@ -76,7 +76,8 @@ StopReason continue_text(const LogitSource& source, const Tokenizer& tokenizer, 
     if (contains(options.token_stop, token)) return StopReason::token;
     result.tokens.push_back(token);
     sampler.accept(token, adds_to_frequency(tokenizer, token));
-    const bool go_on = output.push(token);
+    bool go_on = !options.on_token || options.on_token(token);
+    go_on = output.push(token) && go_on;
     if (!output.met_stop().empty()) return StopReason::string;
     if (!go_on) return StopReason::callback;
     if (std::ssize(result.tokens) == options.max_tokens) return StopReason::max_tokens;

@@ -22,6 +22,8 @@ struct GenerateOptions {
   // Called with every piece of text as soon as it is certain: valid UTF-8, held back only while a character is incomplete or
   // the text may be the beginning of a stop string. Return false to stop after it.
   std::function<bool(std::string_view piece)> on_text;
+  // Called with every generated token, before its text: tokens without text come here too. Return false to stop after it.
+  std::function<bool(Token token)> on_token;
   // Called after each chunk of a prompt. Return false to stop.
   std::function<bool(std::int64_t done, std::int64_t total)> on_prompt;
 };

@@ -175,6 +175,17 @@ TEST(Pipeline, IdsWithoutAnEntryDoNotBlockTheText) {
   EXPECT_EQ(script.run(plain(5)).text, "ab\ufffdc");
 }
 
+TEST(Pipeline, OnTokenCanStopTokensWithoutText) {
+  Script script("\xe4\xbd\xe4\xbd");  // two beginnings of a character: no text yet after the first two
+  GenerateOptions o = plain(10);
+  int tokens = 0;
+  o.on_token = [&](Token) { return ++tokens < 2; };
+  const Generated g = script.run(o);
+  EXPECT_EQ(g.reason, StopReason::callback);
+  EXPECT_EQ(g.text, "");
+  EXPECT_EQ(g.tokens.size(), 2u);
+}
+
 TEST(Pipeline, OnTextCanStop) {
   Script script("abc");
   GenerateOptions o = plain(10);

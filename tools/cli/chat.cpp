@@ -40,6 +40,7 @@ class Chat {
         keyboard_(is_terminal(STDIN_FILENO)) {
     if (generate_.stop.empty()) generate_.stop = chat_stops(pipeline_.model().config());
     generate_.on_prompt = [](std::int64_t, std::int64_t) { return !interrupted(); };
+    generate_.on_token = [](Token) { return !interrupted(); };
     generate_.on_text = [this](std::string_view text) { return on_text(text); };
   }
 
@@ -123,7 +124,7 @@ class Chat {
       begun_ = !text.empty();
     }
     if (!options_.json) output_.write(text);
-    return !interrupted();
+    return true;
   }
 
   void answer(const std::string& user_text) {

@@ -79,11 +79,15 @@ class Run {
     return !interrupted();
   }
 
-  bool on_text(std::string_view piece) {
+  bool on_token() {
     if (!std::exchange(started_, true)) prompt_end_ = Clock::now();
+    return !interrupted();
+  }
+
+  bool on_text(std::string_view piece) {
     progress_.clear();
     if (!options_.json) output_.write(piece);
-    return !interrupted();
+    return true;
   }
 
   Generated read(std::string_view piece) {
@@ -98,6 +102,7 @@ class Run {
 
   Generated generate(std::string_view prompt) {
     watch(prompt);
+    generate_.on_token = [this](Token) { return on_token(); };
     generate_.on_text = [this](std::string_view text) { return on_text(text); };
     Generated generated = pipeline_.generate(prompt, state_, generate_);
     progress_.clear();
