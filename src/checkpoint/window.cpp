@@ -47,7 +47,8 @@ struct Brain {
 std::vector<Axis> joined_axes(const Layout& tensor) {
   std::vector<Axis> axes;  // innermost first
   std::int64_t inner = 1;  // elements inside the current dimension
-  for (std::size_t i = tensor.shape.size(); i-- > 0;) {
+  for (std::size_t i = tensor.shape.size(); i > 0;) {
+    --i;
     const std::int64_t n = tensor.shape[i], stride = tensor.stride.empty() ? inner : tensor.stride[i];
     if (n != 1 && !axes.empty() && stride == axes.back().n * axes.back().stride) {
       axes.back().n *= n;
@@ -66,7 +67,7 @@ class WindowReader {
  public:
   WindowReader(const ByteSource& source, const Layout& tensor)
       : source_(source), at_(tensor.at), axes_(joined_axes(tensor)), inner_(axes_.size(), 1) {
-    for (std::size_t i = axes_.size() - 1; i-- > 0;) inner_[i] = inner_[i + 1] * axes_[i + 1].n;
+    for (std::size_t i = axes_.size() - 1; i > 0; --i) inner_[i - 1] = inner_[i] * axes_[i].n;
   }
 
   // Box by box: each is as much as starts at `first` and is a range of one dimension.
@@ -107,48 +108,70 @@ class WindowReader {
     }
     if (axes.empty()) {
       const Axis single = {1, 1, 1};
-      return read_piece({&single, 1}, start, out);
+      return read_piece({&single, 1}, 1, start, out);
     }
+    const std::int64_t all = extent(axes) * kSize, inside = extent(axes.subspan(1)) * kSize;
+    if (worth_reading(axes) && all <= kStaging) return read_piece(axes, axes[0].stride, start, out);
+    if (inside > kStaging || !worth_reading(axes.subspan(1))) {  // the inner axes are to be cut themselves
+      for (std::int64_t i = 0; i < axes[0].n; ++i)
+        read_box(axes.subspan(1), start + i * axes[0].stride, out + i * axes[0].out_stride);
+      return;
+    }
+    // As many steps of the outermost axis as fit the buffer: with the gaps between them, or drawn together.
+    const std::int64_t distance = worth_reading(axes) ? axes[0].stride : inside / kSize;
+    const std::int64_t steps = 1 + (kStaging - inside) / (distance * kSize);
+    std::array<Axis, kMostDimensions> part;
+    std::ranges::copy(axes, part.begin());
+    for (std::int64_t i = 0; i < axes[0].n; i += steps) {
+      part[0].n = std::min(steps, axes[0].n - i);
+      read_piece({part.data(), axes.size()}, distance, start + i * axes[0].stride, out + i * axes[0].out_stride);
+    }
+  }
+
+  // Whether reading everything from the first to the last element beats one call per step of the outermost axis.
+  static bool worth_reading(std::span<const Axis> axes) {
+    if (axes.empty()) return true;
     std::int64_t useful = kSize;
     for (const Axis& axis : axes) useful *= axis.n;
-    const std::int64_t all = extent(axes) * kSize, inside = extent(axes.subspan(1)) * kSize;
-    const bool in_one = all <= 4 * useful + axes[0].n * kCallCost;
-    if (in_one && all <= kStaging) return read_piece(axes, start, out);
-    // Either as many steps of the outermost axis as fit the staging buffer, or one by one.
-    std::int64_t step = 1;
-    if (in_one && inside <= kStaging) step += (kStaging - inside) / (axes[0].stride * kSize);
-    for (std::int64_t i = 0; i < axes[0].n; i += step) {
-      std::array<Axis, kMostDimensions> part;
-      std::ranges::copy(axes, part.begin());
-      part[0].n = std::min(step, axes[0].n - i);
-      const auto rest = std::span<const Axis>(part.data(), axes.size());
-      const std::int64_t here = start + i * axes[0].stride;
-      Out* const to = out + i * axes[0].out_stride;
-      step == 1 ? read_box(rest.subspan(1), here, to) : read_piece(rest, here, to);
-    }
+    return extent(axes) * kSize <= 4 * useful + axes[0].n * kCallCost;
   }
 
   void read_run(std::int64_t start, std::span<Out> out) {
     source_.read(at_ + static_cast<std::uint64_t>(start * kSize), std::as_writable_bytes(out));
   }
 
-  void read_piece(std::span<const Axis> axes, std::int64_t start, Out* out) {
+  // `distance`: elements between the steps of axes[0] in the buffer; its stride, or less to leave out what is between.
+  void read_piece(std::span<const Axis> axes, std::int64_t distance, std::int64_t start, Out* out) {
     if (!staging_) staging_ = std::make_unique_for_overwrite<std::byte[]>(kStaging);
-    const auto bytes = static_cast<std::size_t>(extent(axes) * kSize);
-    source_.read(at_ + static_cast<std::uint64_t>(start * kSize), {staging_.get(), bytes});
-    scatter(axes, staging_.get(), out);
+    std::array<Axis, kMostDimensions> part;
+    std::ranges::copy(axes, part.begin());
+    const auto box = std::span(part).first(axes.size());
+    const bool together = distance == axes[0].stride;
+    const std::int64_t calls = together ? 1 : axes[0].n, length = together ? extent(axes) : extent(axes.subspan(1));
+    for (std::int64_t i = 0; i < calls; ++i)
+      source_.read(at_ + static_cast<std::uint64_t>((start + i * axes[0].stride) * kSize),
+                   {staging_.get() + i * distance * kSize, static_cast<std::size_t>(length * kSize)});
+    box[0].stride = distance;
+    // In the order of `out`: strided reads from the buffer stay in the cache, strided writes would not.
+    std::ranges::stable_sort(box, std::ranges::greater{}, &Axis::out_stride);
+    scatter(box, staging_.get(), out);
+  }
+
+  static Out element(const std::byte* in) {
+    Stored x;
+    std::memcpy(&x, in, sizeof x);
+    return Type::convert(x);
   }
 
   static void scatter(std::span<const Axis> axes, const std::byte* in, Out* out) {
     const Axis axis = axes[0];
-    for (std::int64_t i = 0; i < axis.n; ++i) {
-      if (axes.size() > 1) {
+    if (axes.size() > 1) {
+      for (std::int64_t i = 0; i < axis.n; ++i)
         scatter(axes.subspan(1), in + i * axis.stride * kSize, out + i * axis.out_stride);
-        continue;
-      }
-      Stored x;
-      std::memcpy(&x, in + i * axis.stride * kSize, sizeof x);
-      out[i * axis.out_stride] = Type::convert(x);
+    } else if (axis.stride == 1 && axis.out_stride == 1) {
+      for (std::int64_t i = 0; i < axis.n; ++i) out[i] = element(in + i * kSize);
+    } else {
+      for (std::int64_t i = 0; i < axis.n; ++i) out[i * axis.out_stride] = element(in + i * axis.stride * kSize);
     }
   }
 

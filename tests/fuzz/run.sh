@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Fuzzes each reader: run.sh [seconds each, default 60] [reader ...]. Needs clang (CXX); works in FUZZ_DIR, default build-fuzz.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+work=${FUZZ_DIR:-build-fuzz}
+seconds=${1:-60}
+[ $# -gt 0 ] && shift
+mkdir -p "$work"
+# Wrapping is allowed in the standard library only: readers use Checked.
+printf 'src:/usr/*\n' > "$work/ignore"
+flags="-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined,unsigned-integer-overflow -fno-sanitize-recover=all
+  -fsanitize-ignorelist=$work/ignore -I$root/include -I$root/src -I$root"
+sources="$root/src/message.cpp $(ls "$root"/src/checkpoint/*.cpp | grep -v -e atomic_file -e writer)"
+mkdir -p "$work/seeds-pickle"
+python3 - "$root/tests/data/malformed" "$work/seeds-pickle" <<'PYTHON'
+import pathlib, sys, zipfile
+for file in pathlib.Path(sys.argv[1]).glob("*.pth"):
+    try:
+        archive = zipfile.ZipFile(file)
+        name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+        pathlib.Path(sys.argv[2], file.name).write_bytes(archive.read(name))
+    except Exception:  # most of these archives are damaged on purpose
+        pass
+PYTHON
+for reader in ${*:-open pickle zip safetensors}; do
+  # shellcheck disable=SC2086
+  ${CXX:-clang++} $flags "$here/${reader}_fuzz.cpp" $sources -o "$work/$reader"
+  seeds=$root/tests/data/malformed
+  [ "$reader" = pickle ] && seeds=$work/seeds-pickle
+  mkdir -p "$work/corpus-$reader"
+  "$work/$reader" -max_total_time="$seconds" -timeout=2 -rss_limit_mb=512 -max_len=8192 -print_final_stats=1 \
+    -artifact_prefix="$work/$reader-" "$work/corpus-$reader" "$seeds"
+done
