@@ -3,7 +3,6 @@
 #include <rwkv/model.h>
 
 #include <algorithm>
-#include <set>
 
 #include "forward.h"
 #include "load.h"
@@ -40,6 +39,29 @@ void check(const State::Impl* state, const StateLayout& layout) {
                            "), this model is ", describe(layout.config)));
 }
 
+// Marks states as in use as long as it lives: one that two calls advance at the same time would be lost without a word.
+class StatesInUse {
+ public:
+  explicit StatesInUse(std::vector<State::Impl*> states) : states_(std::move(states)) {
+    for (; held_ < states_.size(); ++held_) {
+      if (!states_[held_]->in_use.exchange(true)) continue;
+      release();
+      throw StateError("two sequences of a batch share one state, or another call is using it; copy it first");
+    }
+  }
+  ~StatesInUse() { release(); }
+  StatesInUse(const StatesInUse&) = delete;
+  StatesInUse& operator=(const StatesInUse&) = delete;
+
+ private:
+  void release() {
+    while (held_ > 0) states_[--held_]->in_use = false;
+  }
+
+  std::vector<State::Impl*> states_;
+  std::size_t held_ = 0;
+};
+
 }  // namespace
 
 Model::Model(const std::filesystem::path& checkpoint, std::string_view strategy, const LoadOptions& options)
@@ -71,13 +93,14 @@ void Model::forward(std::span<const Token> tokens, State& state, std::span<float
 }
 
 void Model::forward(std::span<const Sequence> batch) const {
-  std::set<const State*> seen;
+  std::vector<State::Impl*> states;
   for (const Sequence& sequence : batch) {
     check(sequence, impl_->config);
     if (!sequence.state) throw StateError("a sequence has no state");
     check(sequence.state->impl_.get(), *impl_->state_layout);
-    if (!seen.insert(sequence.state).second) throw StateError("two sequences of a batch share one state; copy it first");
+    states.push_back(sequence.state->impl_.get());
   }
+  const StatesInUse in_use(std::move(states));
   std::vector<Piece> round;
   std::size_t rows = 0;
   const auto run_round = [&] {

@@ -4,6 +4,7 @@
 #include <rwkv/model.h>
 #include <rwkv/state.h>
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct State::Impl {
   std::shared_ptr<const StateLayout> layout;
   std::vector<Buffer> blocks;  // [n_layer]
   std::int64_t tokens_seen = 0;
+  std::atomic<bool> in_use = false;  // by a forward
 
   explicit Impl(std::shared_ptr<const StateLayout> layout);  // contents undefined
   [[nodiscard]] std::unique_ptr<Impl> clone() const;

@@ -21,6 +21,8 @@ struct GoldenModel {
   const char* golden;  // of the expected results
 };
 
+inline std::ostream& operator<<(std::ostream& out, const GoldenModel& model) { return out << model.file; }
+
 inline constexpr GoldenModel kGoldenModels[] = {
     {"random-v4", "random-v4"},
     {"random-v4-att96", "random-v4-att96"},
