@@ -38,11 +38,11 @@ struct LoadOptions {
 
   // Called now and then while weights are read, from the loading thread, with bytes of the file read so far and in all.
   // An exception thrown here ends the load and reaches the caller.
-  std::function<void(std::int64_t done, std::int64_t total)> progress;
+  std::function<void(std::int64_t done, std::int64_t total)> progress = {};
 
   // Epsilon of the head norm of versions 5 to 7. Empty: the file's metadata `rwkv.head_norm_eps`, else 64e-5, which is what
   // published models are trained with. It cannot be seen in the tensors; rwkv.cpp's tiny test models of version 5 need 1e-5.
-  std::optional<float> head_norm_eps;
+  std::optional<float> head_norm_eps = {};
 };
 
 // One sequence of a batched forward.

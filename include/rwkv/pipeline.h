@@ -14,25 +14,27 @@ namespace rwkv {
 
 struct GenerateOptions {
   int max_tokens = 100;  // 0: reads the prompt only
-  SamplingOptions sampling;
-  std::vector<Token> token_stop;  // end the text; not output and not fed to the model. Often {0}, the end of a text in training
-  std::vector<std::string> stop;  // UTF-8; the text ends in front of the first of these that is complete
-  int chunk_len = 256;            // tokens of a prompt fed at once; bounds memory, does not change the result
+  SamplingOptions sampling = {};
+  std::vector<Token> token_stop =
+      {};  // end the text; not output and not fed to the model. Often {0}, the end of a text in training
+  std::vector<std::string> stop = {};  // UTF-8; the text ends in front of the first of these that is complete
+  int chunk_len = 256;                 // tokens of a prompt fed at once; bounds memory, does not change the result
 
   // Called with every piece of text as soon as it is certain: valid UTF-8, held back only while a character is incomplete or
   // the text may be the beginning of a stop string. Return false to stop after it.
-  std::function<bool(std::string_view piece)> on_text;
+  std::function<bool(std::string_view piece)> on_text = {};
   // Called with every generated token, before its text: tokens without text come here too. Return false to stop after it.
-  std::function<bool(Token token)> on_token;
+  std::function<bool(Token token)> on_token = {};
   // Called after each chunk of a prompt. Return false to stop.
-  std::function<bool(std::int64_t done, std::int64_t total)> on_prompt;
+  std::function<bool(std::int64_t done, std::int64_t total)> on_prompt = {};
 };
 
 enum class StopReason { max_tokens, token, string, callback };
 
 struct Generated {
-  std::string text;           // all pieces: valid UTF-8, where bytes that are not became U+FFFD
-  std::vector<Token> tokens;  // generated, without the stop token, with those of the stop string; decode() gives their bytes
+  std::string text;  // all pieces: valid UTF-8, where bytes that are not became U+FFFD
+  std::vector<Token> tokens =
+      {};  // generated, without the stop token, with those of the stop string; decode() gives their bytes
   std::int64_t prompt_tokens = 0;  // fed; all of the prompt unless on_prompt stopped
   std::int64_t fed_tokens = 0;     // how many of `tokens` the state has seen: feed it the others to go on from exactly here
   StopReason reason = StopReason::max_tokens;

@@ -13,15 +13,15 @@ namespace rwkv {
 
 // Defaults are those of the `rwkv` package's PIPELINE_ARGS.
 struct SamplingOptions {
-  float temperature = 1.0f;           // 0: greedy; [0, 100]. Applied after the cuts: p^(1/temperature)
-  float top_p = 0.85f;                // [0, 1]; 1: off, 0: greedy
-  int top_k = 0;                      // 0: off; of equal tokens the lowest ids stay
-  float min_p = 0.0f;                 // [0, 1]; drops tokens below min_p times the best one's probability; 0: off
-  double alpha_presence = 0.2;        // subtracted from the logit of every token generated before; [-100, 100]
-  double alpha_frequency = 0.2;       // and this times its decayed count; [-100, 100]
-  double alpha_decay = 0.996;         // of the counts, per token; [0, 1]
-  std::vector<Token> token_ban;       // never drawn
-  std::optional<std::uint64_t> seed;  // empty: from the system's entropy
+  float temperature = 1.0f;                // 0: greedy; [0, 100]. Applied after the cuts: p^(1/temperature)
+  float top_p = 0.85f;                     // [0, 1]; 1: off, 0: greedy
+  int top_k = 0;                           // 0: off; of equal tokens the lowest ids stay
+  float min_p = 0.0f;                      // [0, 1]; drops tokens below min_p times the best one's probability; 0: off
+  double alpha_presence = 0.2;             // subtracted from the logit of every token generated before; [-100, 100]
+  double alpha_frequency = 0.2;            // and this times its decayed count; [-100, 100]
+  double alpha_decay = 0.996;              // of the counts, per token; [0, 1]
+  std::vector<Token> token_ban = {};       // never drawn
+  std::optional<std::uint64_t> seed = {};  // empty: from the system's entropy
 };
 
 // Throws ArgumentError naming the first value outside its range.
@@ -66,10 +66,10 @@ class Sampler {
   void apply_bans(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
 
-  SamplingOptions options_;
+  SamplingOptions options_ = {};
   Random random_;
-  std::vector<Occurrence> occurrences_;
-  std::vector<float> probabilities_;  // scratch, [n_vocab]
+  std::vector<Occurrence> occurrences_ = {};
+  std::vector<float> probabilities_ = {};  // scratch, [n_vocab]
 };
 
 // The probabilities a token is drawn from, [n_vocab], after all cuts (bans and penalties already applied to `logits`). Throws
