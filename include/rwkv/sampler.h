@@ -66,10 +66,10 @@ class Sampler {
   void apply_bans(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
 
-  SamplingOptions options_ = {};
+  SamplingOptions options_;
   Random random_;
-  std::vector<Occurrence> occurrences_ = {};
-  std::vector<float> probabilities_ = {};  // scratch, [n_vocab]
+  std::vector<Occurrence> occurrences_;
+  std::vector<float> probabilities_;  // scratch, [n_vocab]
 };
 
 // The probabilities a token is drawn from, [n_vocab], after all cuts (bans and penalties already applied to `logits`). Throws
