@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """rwkv-generate: wrong command lines, files that are no models, --info."""
 import json
+import resource
 import shutil
 import unittest
 
-from program import FILE, MODELS, USAGE, Case
+from program import FILE, MEMORY, MODELS, USAGE, Case
 from small_model import read_safetensors, write_safetensors
 
 
@@ -84,6 +85,21 @@ class Files(Case):
 
     def test_a_folder_is_not_a_prompt(self):
         self.expect("irectory", *self.small, "-f", self.folder)
+
+
+class Memory(Case):
+    def test_a_model_larger_than_the_memory_is_a_memory_error(self):
+        tensors = read_safetensors(self.model)
+        for name in ("emb.weight", "head.weight"):
+            kind, (rows, columns), data = tensors[name]
+            tensors[name] = (kind, [800 * rows, columns], 800 * data)
+        large = self.folder / "large.safetensors"
+        write_safetensors(large, tensors)  # 100 MiB
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (80 << 20, 80 << 20))
+        done = self.generate("-m", large, "--tokenizer", self.vocabulary, "--strategy", "cpu fp32", "-t", "1", "-p", "a",
+                             code=MEMORY, preexec_fn=limit)
+        self.assertEqual(done.stdout, b"")
+        self.assertIn(b"memory", done.stderr)
 
 
 class Info(Case):
