@@ -16,7 +16,7 @@ struct GenerateOptions {
   int max_tokens = 100;  // 0: reads the prompt only
   SamplingOptions sampling = {};
   std::vector<Token> token_stop =
-      {};  // end the text; not output and not fed to the model. Often {0}, the end of a text in training
+      {};  // end the text; not output, not fed to the model. Often {0}, the end of a text in training
   std::vector<std::string> stop = {};  // UTF-8; the text ends in front of the first of these that is complete
   int chunk_len = 256;                 // tokens of a prompt fed at once; bounds memory, does not change the result
 
@@ -32,9 +32,8 @@ struct GenerateOptions {
 enum class StopReason { max_tokens, token, string, callback };
 
 struct Generated {
-  std::string text;  // all pieces: valid UTF-8, where bytes that are not became U+FFFD
-  std::vector<Token> tokens =
-      {};  // generated, without the stop token, with those of the stop string; decode() gives their bytes
+  std::string text;           // all pieces: valid UTF-8, where bytes that are not became U+FFFD
+  std::vector<Token> tokens;  // generated, without the stop token, with those of the stop string; decode() gives their bytes
   std::int64_t prompt_tokens = 0;  // fed; all of the prompt unless on_prompt stopped
   std::int64_t fed_tokens = 0;     // how many of `tokens` the state has seen: feed it the others to go on from exactly here
   StopReason reason = StopReason::max_tokens;
