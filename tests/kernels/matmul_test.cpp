@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products of every weight type against double-precision loops over the stored numbers (spec 2.9 for i8).
+#include "kernels/half.h"
+#include "kernels/kernel_testing.h"
+
+namespace rwkv::test {
+namespace {
+
+constexpr DType kTypes[] = {DType::f32, DType::f16, DType::bf16, DType::i8};
+constexpr Activation kActivations[] = {Activation::none, Activation::tanh, Activation::sigmoid, Activation::silu,
+                                       Activation::relu_squared};
+
+// A matrix as a device stores it, and the numbers it stands for.
+struct Weight {
+  std::vector<float> f32, mx, rx, my, ry;
+  std::vector<std::uint16_t> half;
+  std::vector<std::uint8_t> q;
+  std::vector<double> value;  // [n_out, n_in]
+  Matrix matrix;
+};
+
+Weight stored(DType type, std::int64_t n_out, std::int64_t n_in, std::uint32_t seed) {
+  Weight w;
+  w.f32 = floats(n_out * n_in, seed);
+  w.matrix = {.type = type, .n_out = n_out, .n_in = n_in, .data = w.f32.data()};
+  if (type == DType::i8) {
+    w.mx = floats(n_out, seed + 1), w.rx = floats(n_out, seed + 2, 0.05f, 0.1f);
+    w.my = floats(n_in, seed + 3), w.ry = floats(n_in, seed + 4, 0.05f, 0.1f);
+    w.matrix.mx = w.mx.data(), w.matrix.rx = w.rx.data(), w.matrix.my = w.my.data(), w.matrix.ry = w.ry.data();
+  }
+  for (std::size_t i = 0; i < w.f32.size(); ++i) {
+    const float x = w.f32[i];
+    const auto h = type == DType::f16 ? f32_to_f16(x) : f32_to_bf16(x);
+    const auto q = static_cast<std::uint8_t>(i * 37 + seed);
+    if (type == DType::f32) w.value.push_back(x);
+    if (type == DType::f16 || type == DType::bf16) {
+      w.half.push_back(h);
+      w.value.push_back(type == DType::f16 ? f16_to_f32(h) : bf16_to_f32(h));
+    }
+    if (type != DType::i8) continue;
+    w.q.push_back(q);
+    const std::size_t m = i / n_in, n = i % n_in;
+    w.value.push_back((q + 0.5) * w.rx[m] * w.ry[n] + w.mx[m] + w.my[n]);
+  }
+  if (type == DType::i8) w.matrix.data = w.q.data();
+  if (!w.half.empty()) w.matrix.data = w.half.data();
+  return w;
+}
+
+double activated(Activation activation, double y) {
+  switch (activation) {
+    case Activation::none:
+      return y;
+    case Activation::tanh:
+      return std::tanh(y);
+    case Activation::sigmoid:
+      return 1 / (1 + std::exp(-y));
+    case Activation::silu:
+      return y / (1 + std::exp(-y));
+    case Activation::relu_squared:
+      return y > 0 ? y * y : 0;
+  }
+  return y;
+}
+
+// Rounding of a sum of n terms: about sqrt(n) half ulps of the sum of their sizes, 16 more for what follows it; an i8 matrix
+// multiplies in parts (q, the offsets), which may be larger than the whole. The activations have slopes of at most
+// 1 + 2 |y|.
+void expect_product(const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
+  const std::int64_t n = w.matrix.n_in;
+  for (std::int64_t at = 0; at < op.x.n_row * w.matrix.n_out; ++at) {
+    const std::int64_t r = at / w.matrix.n_out, m = at % w.matrix.n_out;
+    double y = op.bias ? op.bias[m] : 0.0, size = std::abs(y);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double x = op.x.data[r * n + i], term = w.value[m * n + i] * x;
+      y += term;
+      size += op.weight.type == DType::i8
+                  ? std::abs(x) * (256 * std::abs(w.rx[m] * w.ry[i]) + std::abs(w.mx[m]) + std::abs(w.my[i]))
+                  : std::abs(term);
+    }
+    const double gate = op.gate ? op.gate[at] : 1.0, old = op.add ? before[at] : 0.0;
+    const double expected = activated(op.activation, y) * gate + old;
+    const double slope = op.activation == Activation::relu_squared ? 1 + 2 * std::abs(y) : 1.1;
+    const double tolerance =
+        (16 + std::sqrt(double(n))) * kUlp * (size * slope * std::abs(gate) + std::abs(old) + std::abs(expected));
+    ASSERT_NEAR(op.out.data[at], expected, tolerance) << name_of(op.weight.type) << " " << op.x.n_row << " rows, row " << r
+                                                      << ", [" << w.matrix.n_out << ", " << n << "], column " << m;
+  }
+}
+
+using MatMulKernel = EveryInstructionSet;
+
+TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
+  for (const DType type : kTypes) {
+    for (const std::int64_t n_row : {1, 2, 3, 4, 5, 17}) {
+      for (const std::int64_t n_in : {1, 7, 12, 15, 16, 33, 130}) {
+        for (const std::int64_t n_out : {1, 3, 16, 17, 35}) {
+          const Weight w = stored(type, n_out, n_in, 1);
+          const auto x = floats(n_row * n_in, 2), out = nans(n_row * n_out);
+          const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out)};
+          table.common.matmul(device, {&op, 1});
+          ASSERT_NO_FATAL_FAILURE(expect_product(op, w));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulKernel, AppliesBiasThenActivation) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : kActivations) {
+      for (const std::int64_t n_row : {1, 6}) {
+        const Weight w = stored(type, 21, 19, 3);
+        const auto x = floats(n_row * 19, 4), bias = floats(21, 5), out = nans(n_row * 21);
+        const MatMul op{
+            .x = rows(x, 19), .weight = w.matrix, .out = rows(out, 21), .bias = bias.data(), .activation = activation};
+        table.common.matmul(device, {&op, 1});
+        ASSERT_NO_FATAL_FAILURE(expect_product(op, w)) << static_cast<int>(activation);
+      }
+    }
+  }
+}
+
+TEST_P(MatMulKernel, AddsToTheOutputWithAndWithoutGate) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : kActivations) {
+      for (const bool gated : {false, true}) {
+        const Weight w = stored(type, 34, 13, 6);
+        const auto x = floats(5 * 13, 7), gate = floats(5 * 34, 8), before = floats(5 * 34, 9);
+        auto out = before;
+        const MatMul op{.x = rows(x, 13),
+                        .weight = w.matrix,
+                        .out = rows(out, 34),
+                        .activation = activation,
+                        .add = true,
+                        .gate = gated ? gate.data() : nullptr};
+        table.common.matmul(device, {&op, 1});
+        ASSERT_NO_FATAL_FAILURE(expect_product(op, w, before)) << gated;
+      }
+    }
+  }
+}
+
+TEST_P(MatMulKernel, GroupOfElevenMatricesOfDifferentShapesAndTypes) {
+  std::vector<Weight> weights;
+  std::vector<std::vector<float>> x, out;
+  std::vector<MatMul> group;
+  for (int i = 0; i < 11; ++i) {
+    const std::int64_t n_out = 1 + 13 * i, n_in = 40 - 3 * i, n_row = 1 + i % 3;
+    weights.push_back(stored(kTypes[i % 4], n_out, n_in, 10 + i));
+    x.push_back(floats(n_row * n_in, 30 + i));
+    out.push_back(nans(n_row * n_out));
+    group.push_back({.x = rows(x[i], n_in), .weight = weights[i].matrix, .out = rows(out[i], n_out)});
+    if (i % 2) group[i].activation = kActivations[i % 5];
+  }
+  table.common.matmul(device, group);
+  for (int i = 0; i < 11; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(group[i], weights[i])) << "matrix " << i;
+}
+
+TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
+  for (const DType type : kTypes) {
+    const Weight w = stored(type, 19, 9, 11);
+    const auto x = floats(5 * 9, 12);
+    std::vector<float> out(5 * 19 + 64, 7.0f);
+    const MatMul op{.x = rows(x, 9), .weight = w.matrix, .out = {out.data() + 32, 5, 19}};
+    table.common.matmul(device, {&op, 1});
+    ASSERT_NO_FATAL_FAILURE(expect_product(op, w));
+    for (int i = 0; i < 32; ++i) EXPECT_TRUE(out[i] == 7.0f && out[out.size() - 1 - i] == 7.0f) << i;
+  }
+}
+
+// The remaining rows must stay numbers: rows do not touch each other.
+TEST_P(MatMulKernel, NanInARowComesOutOfThatRowOnly) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : kActivations) {
+      for (const std::int64_t at : {0, 10, 20}) {
+        const Weight w = stored(type, 23, 21, 13);
+        auto x = floats(5 * 21, 14);
+        x[2 * 21 + at] = kNan;
+        const std::vector<float> out(5 * 23, 1.0f);
+        const MatMul op{.x = rows(x, 21), .weight = w.matrix, .out = rows(out, 23), .activation = activation};
+        table.common.matmul(device, {&op, 1});
+        for (int i = 0; i < 5 * 23; ++i) {
+          ASSERT_EQ(std::isnan(out[i]), i / 23 == 2)
+              << name_of(type) << " " << static_cast<int>(activation) << " element " << i;
+        }
+      }
+    }
+  }
+}
+
+// y = x exactly, through a matrix of one 1: 12 relative half ulps, as Highway states 4 ulps for tanh and exp.
+TEST_P(MatMulKernel, ActivationsAreAccurateAndSaturateForLargeInputs) {
+  std::vector<float> x;
+  for (int i = -4000; i <= 4000; ++i) x.push_back(0.01f * static_cast<float>(i));
+  for (const float large : {88.0f, 100.0f, 1e4f, 3e38f}) x.insert(x.end(), {large, -large});
+  for (const Activation activation : {Activation::tanh, Activation::sigmoid, Activation::silu}) {
+    const Weight one = [] {
+      Weight w = stored(DType::f32, 1, 1, 1);
+      w.f32[0] = 1.0f;
+      return w;
+    }();
+    const auto out = nans(static_cast<std::int64_t>(x.size()));
+    const MatMul op{.x = rows(x, 1), .weight = one.matrix, .out = rows(out, 1), .activation = activation};
+    table.common.matmul(device, {&op, 1});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double expected = activated(activation, x[i]);
+      ASSERT_NEAR(out[i], expected, 12 * kUlp * std::abs(expected) + 1e-36 * (1 + std::abs(x[i])))
+          << x[i] << " activation " << int(activation);
+    }
+  }
+}
+
+TEST_P(MatMulKernel, ReluSquaredOfAnInfiniteProductIsInfinite) {
+  const Weight w = stored(DType::f32, 1, 1, 1);
+  const std::vector<float> x{std::numeric_limits<float>::infinity() * (w.f32[0] > 0 ? 1.0f : -1.0f)}, out{kNan};
+  const MatMul op{.x = rows(x, 1), .weight = w.matrix, .out = rows(out, 1), .activation = Activation::relu_squared};
+  table.common.matmul(device, {&op, 1});
+  EXPECT_EQ(out[0], std::numeric_limits<float>::infinity());
+}
+
+RWKV_EVERY_INSTRUCTION_SET(MatMulKernel);
+
+}  // namespace
+}  // namespace rwkv::test
