@@ -70,6 +70,11 @@ TEST(Pickle, NamesOpcodeAndByte) {
             "file is ever executed");
 }
 
+// A slot below the limit of the memo but beyond what the pickle can have filled: 4 MB for five bytes.
+TEST(Pickle, RefusesMemoSlotsFarAhead) {
+  EXPECT_NE(pickle_error(")r\x3f\x42\x0f\0."s).find("memo slot 999999 is out of order"), std::string::npos);
+}
+
 TEST(Pickle, LimitsTheStack) {
   EXPECT_EQ(pickle_error(repeated("N", 100000)).find("without STOP") == std::string::npos, false);
   EXPECT_NE(pickle_error(repeated("N", 100001)).find("more than 100000 values on the stack"), std::string::npos);

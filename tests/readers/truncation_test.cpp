@@ -52,6 +52,12 @@ TEST_P(ValidFile, SurvivesEveryChangedByte) {
   EXPECT_GT(refused, bytes.size() / 8);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::size_t kStep = 5;  // a sample: each open takes ten times as long; odd, so that no alignment is left out
+#else
+constexpr std::size_t kStep = 1;
+#endif
+
 // At every place, aligned or not: this includes each length, count and offset of the formats.
 template <class Number>
 void replace_numbers(const std::string& bytes) {
@@ -60,7 +66,7 @@ void replace_numbers(const std::string& bytes) {
   for (const std::uint64_t number :
        {std::uint64_t(0), std::uint64_t(1), std::uint64_t(0x7fffffff), std::uint64_t(0x80000000), std::uint64_t(0xffffffff),
         kMost / 2 - 63, kMost / 2, kMost / 2 + 1, kMost, size - 1, size, size + 1})
-    for (std::size_t i = 0; i + sizeof(Number) <= bytes.size(); ++i) {
+    for (std::size_t i = 0; i + sizeof(Number) <= bytes.size(); i += kStep) {
       std::string changed = bytes;
       const auto narrow = static_cast<Number>(number);
       std::memcpy(changed.data() + i, &narrow, sizeof narrow);
