@@ -23,7 +23,11 @@ void decay(Device& device, Rows z) {
   });
 }
 
-auto kernels() { return &decay; }
+// The attention is given from outside: that of RWKV-5 for the same instruction set.
+const Rwkv6Kernels* kernels(decltype(Rwkv6Kernels::wkv) wkv) {
+  static const Rwkv6Kernels table{decay, wkv};
+  return &table;
+}
 
 }  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE
@@ -32,9 +36,6 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rwkv::cpu {
 HWY_EXPORT(kernels);
-const Rwkv6Kernels* rwkv6_kernels() {
-  static const Rwkv6Kernels table{HWY_DYNAMIC_DISPATCH(kernels)(), rwkv5_kernels()->wkv};
-  return &table;
-}
+const Rwkv6Kernels* rwkv6_kernels() { return HWY_DYNAMIC_DISPATCH(kernels)(rwkv5_kernels()->wkv); }
 }  // namespace rwkv::cpu
 #endif
