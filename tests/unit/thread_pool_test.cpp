@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each task exactly once, whoever calls; no loop is ever stuck. Also run under ThreadSanitizer.
+#include "kernels/cpu/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+namespace rwkv::cpu {
+namespace {
+
+void expect_each_task_once(ThreadPool& pool, std::int64_t n) {
+  std::vector<std::atomic<int>> calls(n);
+  pool.parallel_for(n, [&](std::int64_t i) { ++calls[i]; });
+  for (std::int64_t i = 0; i < n; ++i) ASSERT_EQ(calls[i], 1) << "task " << i << " of " << n;
+}
+
+TEST(ThreadPool, DoesEachTaskOnceForAnyNumberOfThreads) {
+  for (const int threads : {1, 2, 3, 5, 16}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (const std::int64_t n : {0, 1, 2, 3, 7, 64, 1000, 10007}) expect_each_task_once(pool, n);
+  }
+}
+
+TEST(ThreadPool, ResultsOfPlainWritesAreSeenByTheCaller) {
+  ThreadPool pool(4);
+  for (int loop = 0; loop < 2000; ++loop) {
+    std::vector<int> out(9, -1);
+    pool.parallel_for(9, [&](std::int64_t i) { out[i] = loop; });
+    ASSERT_EQ(out, std::vector<int>(9, loop));
+  }
+}
+
+TEST(ThreadPool, SeveralCallersShareItAndEachGetsAllItsTasks) {
+  ThreadPool pool(3);
+  std::vector<std::jthread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&pool, caller] {
+      for (int loop = 0; loop < 300; ++loop) expect_each_task_once(pool, 1 + (caller + loop) % 40);
+    });
+  }
+}
+
+TEST(ThreadPool, ATaskMayStartALoopOfItsOwn) {
+  ThreadPool pool(3);
+  std::vector<std::atomic<int>> calls(50 * 20);
+  pool.parallel_for(50, [&](std::int64_t i) { pool.parallel_for(20, [&](std::int64_t j) { ++calls[i * 20 + j]; }); });
+  for (const auto& n : calls) ASSERT_EQ(n, 1);
+}
+
+TEST(ThreadPool, AHundredThousandShortLoopsComeToAnEnd) {
+  ThreadPool pool(2);
+  std::atomic<std::int64_t> sum{0};
+  for (int loop = 0; loop < 100'000; ++loop) pool.parallel_for(2, [&](std::int64_t i) { sum += i + 1; });
+  EXPECT_EQ(sum, 300'000);
+}
+
+TEST(ThreadPool, IsDestroyedWhileItsWorkersSpinOrSleep) {
+  for (int i = 0; i < 50; ++i) {
+    ThreadPool pool(4);
+    if (i % 3) expect_each_task_once(pool, 5);
+    if (i % 3 == 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // past the spinning
+  }
+}
+
+}  // namespace
+}  // namespace rwkv::cpu
