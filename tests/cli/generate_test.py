@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """rwkv-generate: what goes where, how a text is continued, how it ends."""
 import os
-import pty
 import signal
 import stat
 import unittest
 
-from program import DEMO, FAILED, INTERRUPTED, PROGRAMS, Case
+from program import DEMO, FAILED, INTERRUPTED, PROGRAMS, Case, open_terminal
 from small_model import LONG_WORD
 
 
@@ -95,7 +94,7 @@ class Endings(Case):
         self.greedy("--state-in", state, "-p", "b", "-n", "3")
 
     def test_no_prompt_at_a_terminal_is_explained(self):
-        ours, theirs = pty.openpty()
+        ours, theirs = open_terminal()
         with self.running("rwkv-generate", *self.small, stdin=theirs) as process:
             self.assertEqual(process.wait(timeout=60), 2)
             self.assertIn(b"-p TEXT", process.stderr.read())
@@ -129,7 +128,7 @@ class States(Case):
 
 class Terminal(Case):
     def at_terminal(self, *arguments):
-        ours, theirs = pty.openpty()
+        ours, theirs = open_terminal()
         done = self.generate(*self.small, *arguments, stdout=theirs)
         os.close(theirs)
         text = os.read(ours, 65536).replace(b"\r\n", b"\n")

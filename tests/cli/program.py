@@ -18,6 +18,14 @@ DEMO = SOURCE / "tools/demo_model/demo.safetensors"
 
 DONE, FAILED, USAGE, FILE, MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+def open_terminal():
+    """Both ends of a new pseudo terminal; a bare chroot has none."""
+    try:
+        return os.openpty()
+    except OSError as error:
+        raise unittest.SkipTest(f"skipped: needs a pseudo terminal ({error.strerror or error})") from error
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own and a small model."""
 
