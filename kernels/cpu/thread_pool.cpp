@@ -54,8 +54,7 @@ void ThreadPool::work() {
 }
 
 void ThreadPool::run(std::int64_t n, Function function, void* task) {
-  const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
-  if (!lock.owns_lock() || workers_.empty() || n < 2) {
+  if (workers_.empty() || n < 2 || busy_.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t i = 0; i < n; ++i) function(task, i);
     return;
   }
@@ -75,6 +74,7 @@ void ThreadPool::run(std::int64_t n, Function function, void* task) {
       std::this_thread::yield();  // the worker that has the last task may need this core
     }
   }
+  busy_.store(false, std::memory_order_release);
 }
 
 }  // namespace rwkv::cpu

@@ -3,7 +3,6 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -20,7 +19,8 @@ class ThreadPool {
   [[nodiscard]] int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls task(0) .. task(n - 1), each once, in any order and on any thread; returns when all are done. Tasks do not throw;
-  // n < 2^32. A second caller does not wait for the first: it does its tasks alone.
+  // n < 2^32. A second caller does not wait for the first, and a task may call it again: such loops
+  // are done by their caller alone.
   template <class Task>
   void parallel_for(std::int64_t n, Task&& task) {
     using T = std::remove_reference_t<Task>;
@@ -44,7 +44,7 @@ class ThreadPool {
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<std::uint32_t> done_{0};
   std::atomic<bool> stop_{false};
-  std::mutex busy_;
+  std::atomic<bool> busy_{false};  // some thread is in run()
   std::vector<std::thread> workers_;
 };
 

@@ -20,8 +20,13 @@ std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
   return out;
 }
 
-bool fits(const std::vector<std::int64_t>& found, const std::vector<std::int64_t>& expected) {
+bool same_sizes(const std::vector<std::int64_t>& found, const std::vector<std::int64_t>& expected) {
   return std::ranges::equal(found, expected, [](std::int64_t f, std::int64_t e) { return e == kAnySize ? f > 0 : f == e; });
+}
+
+// Dimensions of 1 do not count, unless they are the model's own (a rank of 1).
+bool fits(const std::vector<std::int64_t>& found, const std::vector<std::int64_t>& expected) {
+  return same_sizes(found, expected) || same_sizes(without_ones(found), without_ones(expected));
 }
 
 std::string expected_text(const std::vector<std::int64_t>& shape) {
@@ -67,8 +72,7 @@ const TensorInfo* WeightLoader::expect(std::string_view name, const std::vector<
     log_.problems.push_back(message(full, ": expected floating point numbers, found ", name_of(tensor->type)));
     return nullptr;
   }
-  // Sizes of 1 do not count, unless the model itself has them ([1, 64] for a single head).
-  if (!fits(without_ones(tensor->shape), without_ones(shape))) {
+  if (!fits(tensor->shape, shape)) {
     log_.problems.push_back(message(full, ": expected shape ", expected_text(shape), ", found ", shape_text(tensor->shape)));
     return nullptr;
   }
