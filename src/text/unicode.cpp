@@ -9,7 +9,6 @@
 #include <array>
 #include <map>
 #include <span>
-#include <stdexcept>
 #include <vector>
 
 #include "text/utf8.h"
@@ -61,13 +60,24 @@ void append_decomposed(utf8proc_int32_t code, std::vector<utf8proc_int32_t>& out
   out.insert(out.end(), parts.begin(), parts.begin() + count);
 }
 
+// Sorts marks by combining class; marks of one class keep their order.
+void sort_marks(std::span<utf8proc_int32_t> marks) {
+  std::vector<std::uint64_t> keys;  // class, place, code point: 8, 35 and 21 bits
+  for (std::size_t i = 0; i < marks.size(); ++i) {
+    const auto code = static_cast<std::uint64_t>(marks[i]);
+    keys.push_back(static_cast<std::uint64_t>(combining_class(marks[i])) << 56 | std::uint64_t{i} << 21 | code);
+  }
+  std::ranges::sort(keys);
+  for (std::size_t i = 0; i < marks.size(); ++i) marks[i] = static_cast<utf8proc_int32_t>(keys[i] & 0x1FFFFF);
+}
+
 // Canonical ordering and composition of a decomposed text.
 void compose(std::vector<utf8proc_int32_t>& codes) {
   for (auto at = codes.begin(); at != codes.end();) {
     const auto marked = [](utf8proc_int32_t code) { return combining_class(code) != 0; };
     const auto first = std::find_if(at, codes.end(), marked);
     at = std::find_if_not(first, codes.end(), marked);
-    std::ranges::stable_sort(first, at, {}, combining_class);
+    if (at - first > 1) sort_marks({first, at});
   }
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE);
   const auto size = utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), options);
