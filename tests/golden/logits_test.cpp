@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logits and states of every version against float64 results of an independent implementation.
 #include "golden/golden.h"
+#include "message.h"
 
 namespace rwkv::test {
 namespace {
@@ -17,8 +18,11 @@ class GoldenLogits : public testing::TestWithParam<GoldenModel> {
     const Model model(model_file(GetParam().file), "cpu fp32");
     State state = model.new_state();
     const auto logits = feed(model, state, golden.tokens, std::move(lengths));
-    EXPECT_LE(max_difference(logits, golden.logits), kLogits);
-    EXPECT_LE(state_difference(state, golden.state), kState);
+    const double difference = max_difference(logits, golden.logits), of_state = state_difference(state, golden.state);
+    EXPECT_LE(difference, kLogits);
+    EXPECT_LE(of_state, kState);
+    RecordProperty("fp32_logits", message(difference));
+    RecordProperty("fp32_state", message(of_state));
     expect_same_best(logits, golden.logits, model.config().n_vocab);
     EXPECT_EQ(state.tokens_seen(), static_cast<std::int64_t>(golden.tokens.size()));
   }
@@ -45,6 +49,7 @@ struct TypeBound {
 
 TEST(Types, RoundedWeightsStayWithinTheirBound) {
   for (const TypeBound& bound : {TypeBound{"cpu bf16", 0.25}, TypeBound{"cpu fp16", 0.04}}) {
+    double largest = 0;
     for (const GoldenModel& m : kGoldenModels) {
       if (!std::filesystem::exists(model_file(std::string(m.golden) + ".golden.json"))) continue;
       const Golden golden = load_golden(m.golden);
@@ -52,7 +57,9 @@ TEST(Types, RoundedWeightsStayWithinTheirBound) {
       State state = model.new_state();
       const double difference = max_difference(feed(model, state, golden.tokens, {1000}), golden.logits);
       EXPECT_LE(difference, bound.logits) << m.file << " " << bound.strategy;
+      largest = std::max(largest, difference);
     }
+    RecordProperty(std::string(bound.strategy).substr(4) + "_logits", message(largest));
   }
 }
 
