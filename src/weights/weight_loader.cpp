@@ -90,7 +90,7 @@ void* WeightLoader::allocate(std::int64_t bytes) {
   return memory_->emplace_back(*device_, static_cast<std::size_t>(bytes)).data();
 }
 
-std::vector<float> WeightLoader::host_vector(std::string_view name, std::vector<std::int64_t> shape) {
+std::vector<float> WeightLoader::host_vector(std::string_view name, const std::vector<std::int64_t>& shape) {
   const TensorInfo* tensor = expect(name, shape);
   if (!tensor) return {};
   if (!device_) return measured<std::vector<float>>(tensor->count() * static_cast<std::int64_t>(sizeof(float)));
@@ -107,8 +107,8 @@ const float* WeightLoader::upload(std::span<const float> values) {
   return static_cast<const float*>(memory);
 }
 
-const float* WeightLoader::vector(std::string_view name, std::vector<std::int64_t> shape, float (*change)(float)) {
-  std::vector<float> values = host_vector(name, std::move(shape));
+const float* WeightLoader::vector(std::string_view name, const std::vector<std::int64_t>& shape, float (*change)(float)) {
+  std::vector<float> values = host_vector(name, shape);
   if (change) std::ranges::transform(values, values.begin(), change);
   return upload(values);
 }

@@ -46,9 +46,9 @@ class WeightLoader {
   [[nodiscard]] bool has(std::string_view name) const { return file_.find(prefix_ + std::string(name)) != nullptr; }
 
   // float32 on the device, row-major; dimensions of size 1 do not count. `change` is applied to every value.
-  const float* vector(std::string_view name, std::vector<std::int64_t> shape, float (*change)(float) = nullptr);
+  const float* vector(std::string_view name, const std::vector<std::int64_t>& shape, float (*change)(float) = nullptr);
   // The same on the host; empty when checking.
-  std::vector<float> host_vector(std::string_view name, std::vector<std::int64_t> shape);
+  std::vector<float> host_vector(std::string_view name, const std::vector<std::int64_t>& shape);
   // Uploads values that were made on the host.
   const float* upload(std::span<const float> values);
 
