@@ -42,7 +42,8 @@ void run(const char* text_file, const char* vocabulary, int runs) {
   const double megabytes = static_cast<double>(text.size()) / 1e6;
   std::printf("%s: %.1f MB, %zu tokens, median of %d runs: encode %.1f MB/s, decode %.1f MB/s; load %.0f ms; round trip %s\n",
               tokenizer->kind().data(), megabytes, ids.size(), runs, megabytes / median(encode_seconds),
-              megabytes / median(decode_seconds), load_seconds * 1e3, decoded == text ? "equal" : "DIFFERS");
+              megabytes / median(decode_seconds), load_seconds * 1e3,
+              decoded == text ? "equal" : "differs (NFC, special tokens)");
 }
 
 }  // namespace

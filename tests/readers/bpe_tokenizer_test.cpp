@@ -3,10 +3,11 @@
 #include "text/bpe_tokenizer.h"
 
 #include <chrono>
-#include <map>
+#include <set>
 
 #include "text/splitter.h"
 #include "text/unicode.h"
+#include "text/word_cache.h"
 #include "tokenizer_testing.h"
 
 namespace rwkv {
@@ -57,6 +58,23 @@ TEST(BpeMerge, EqualsThePlainDefinition) {
       merger.merge(ids);
       ASSERT_EQ(ids, expected) << "round " << round << ", size " << size;
     }
+  }
+}
+
+TEST(RankQueue, PopsTheLowestRankAndOfThatTheLowestPlace) {
+  std::mt19937 random(6);
+  RankQueue queue;
+  std::multiset<std::pair<std::uint32_t, std::uint32_t>> expected;
+  for (int step = 0; step < 20'000; ++step) {
+    if (expected.empty() || random() % 9 < 5) {
+      const std::pair item(static_cast<std::uint32_t>(random() % 5), static_cast<std::uint32_t>(random() % 1'000));
+      queue.push(item.first, item.second);
+      expected.insert(item);
+    } else {
+      ASSERT_EQ(queue.pop(), *expected.begin());
+      expected.erase(expected.begin());
+    }
+    ASSERT_EQ(queue.empty(), expected.empty());
   }
 }
 
@@ -135,6 +153,25 @@ TEST(BpeTokenizer, ReturnsRandomBytesUnchanged) {
     const std::string bytes = test::random_bytes(random, size % 61);
     ASSERT_EQ(tokenizer->decode(tokenizer->encode(bytes)), nfc(bytes));
   }
+}
+
+TEST(WordCache, NeverTakesOneWordForAnother) {
+  std::mt19937 random(7);
+  WordCache cache(0);
+  std::vector<std::string> stored;
+  for (int step = 0; step < 50'000; ++step) {
+    std::string word(1 + random() % WordCache::kMaxWord, 'a');
+    word[random() % word.size()] = static_cast<char>(random() % 3);  // words that differ in one byte, in many places and sizes
+    const auto [slot, known] = cache.find(word);
+    if (known) {
+      ASSERT_EQ(stored[slot->first], word);
+      continue;
+    }
+    slot->first = stored.size();
+    slot->count = static_cast<std::uint8_t>(random());
+    stored.push_back(word);
+  }
+  EXPECT_LT(stored.size(), 45'000u);  // and finds some again
 }
 
 TEST(BpeTokenizer, RepeatedWordsHaveTheSameTokens) {  // the second time they come from the cache
