@@ -45,14 +45,14 @@ class TextOutput {
   void finish() {
     std::string rest = stops_.push(decoder_.flush());
     if (met_stop().empty()) rest += stops_.flush();
-    (void)emit(std::move(rest));
+    (void)emit(rest);
   }
 
   [[nodiscard]] const std::string& met_stop() const { return stops_.met(); }
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  bool emit(std::string piece) {
+  bool emit(std::string_view piece) {
     if (piece.empty()) return true;
     text_ += piece;
     return !on_text_ || on_text_(piece);

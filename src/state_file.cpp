@@ -73,6 +73,7 @@ void State::save(const std::filesystem::path& path) const {
   const std::string model = describe(impl_->layout->config), fingerprint = std::to_string(impl_->layout->fingerprint);
   const std::string seen = std::to_string(impl_->tokens_seen);
   std::vector<TensorInfo> tensors;
+  tensors.reserve(all.size());
   for (const Array& array : all) tensors.push_back({array.name, FileType::f32, array.shape});
   SafetensorsWriter file(path, tensors,
                          {{"format", "rwkvcpp state"},
