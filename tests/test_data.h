@@ -16,6 +16,12 @@ inline std::filesystem::path data(const std::string& name) { return std::filesys
 // Models and vocabularies of other projects, beside the repository where they are there.
 inline std::filesystem::path shared(const std::string& name) { return std::filesystem::path(RWKV_SHARED) / name; }
 
+// A file of the running test alone: tests run at the same time.
+inline std::filesystem::path temporary_file(const std::string& name) {
+  const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
+  return std::filesystem::path(testing::TempDir()) / (std::string(test->test_suite_name()) + "." + test->name() + "." + name);
+}
+
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   EXPECT_TRUE(in) << path;

@@ -52,7 +52,7 @@ class MadeCheckpoint {
   }
 
   std::filesystem::path write(const std::string& name) const {
-    const auto path = std::filesystem::path(testing::TempDir()) / (name + ".safetensors");
+    const auto path = temporary_file(name + ".safetensors");
     std::vector<TensorInfo> infos;
     for (const auto& [tensor, value] : tensors) infos.push_back({tensor, FileType::f32, value.shape});
     SafetensorsWriter file(path, infos, metadata);
