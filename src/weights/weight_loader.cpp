@@ -248,6 +248,9 @@ void require_complete(const Checkpoint& file, const LoadLog& log) {
   std::string text = file.path() + ": cannot be loaded:";
   for (std::size_t i = 0; i < std::min(kProblemsShown, log.problems.size()); ++i) text += "\n  " + log.problems[i];
   if (log.problems.size() > kProblemsShown) text += "\n  and more";
+  if (!file.find("blocks.0.ln0.weight")) {
+    text += "\na file that the rwkv package has prepared for one strategy has no ln0; use the original checkpoint";
+  }
   throw CheckpointError(text);
 }
 

@@ -49,6 +49,12 @@ TEST(Load, NamesTheFirstTenMissingTensorsWithTheirShapes) {
   EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 11);
 }
 
+TEST(Load, WithoutLn0ItMayBeAFilePreparedForOneStrategy) {
+  MadeCheckpoint made(4);
+  std::erase_if(made.tensors, [](const auto& t) { return t.first.find("blocks.0.ln0") == 0; });
+  expect_in(load_error(made.write("prepared")), "use the original checkpoint");
+}
+
 TEST(Load, NamesExpectedAndFoundShape) {
   MadeCheckpoint made(6);
   made.add("blocks.1.ffn.key.weight", {72, 20});
