@@ -8,6 +8,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_writer.h"
+#include "fnv1a.h"
 #include "forward.h"
 #include "message.h"
 
@@ -17,28 +18,16 @@ namespace {
 constexpr const char *kModel = "rwkv.state.model", *kTokensSeen = "rwkv.state.tokens_seen", *kChecksum = "rwkv.state.checksum";
 constexpr const char* kFingerprint = "rwkv.state.fingerprint";
 
-// FNV-1a, 64 bits: finds damage, not malice.
-class Checksum {
- public:
-  void add(std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) hash_ = (hash_ ^ static_cast<std::uint8_t>(byte)) * 1099511628211u;
-  }
-  void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
-  [[nodiscard]] std::string text() const { return std::to_string(hash_); }
-
- private:
-  std::uint64_t hash_ = 14695981039346656037u;
-};
-
 std::string checksum(const std::vector<State::Array>& arrays, std::string_view model, std::string_view fingerprint,
                      std::string_view tokens_seen) {
-  Checksum sum;
-  for (const std::string_view text : {model, fingerprint, tokens_seen}) sum.add(text);
+  std::uint64_t sum = kFnv1aStart;
+  const auto add = [&sum](std::string_view text) { sum = fnv1a(sum, std::as_bytes(std::span(text))); };
+  for (const std::string_view text : {model, fingerprint, tokens_seen}) add(text);
   for (const auto& array : arrays) {
-    sum.add(array.name);
-    sum.add(std::as_bytes(std::span(array.values)));
+    add(array.name);
+    sum = fnv1a(sum, std::as_bytes(std::span(array.values)));
   }
-  return sum.text();
+  return std::to_string(sum);
 }
 
 // The file's arrays; nothing of them is trusted yet but their number and shapes.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "fnv1a.h"
 #include "kernels/half.h"
 #include "message.h"
 
@@ -37,11 +38,6 @@ std::string expected_text(const std::vector<std::int64_t>& shape) {
 
 bool is_float(FileType type) {
   return type == FileType::f64 || type == FileType::f32 || type == FileType::f16 || type == FileType::bf16;
-}
-
-std::uint64_t fnv1a(std::uint64_t hash, std::span<const float> values) {
-  for (const auto byte : std::as_bytes(values)) hash = (hash ^ static_cast<std::uint8_t>(byte)) * 1099511628211u;
-  return hash;
 }
 
 }  // namespace
@@ -96,7 +92,7 @@ std::vector<float> WeightLoader::host_vector(std::string_view name, const std::v
   if (!device_) return measured<std::vector<float>>(tensor->count() * static_cast<std::int64_t>(sizeof(float)));
   std::vector<float> values(tensor->count());
   read(*tensor, 0, values);
-  log_.fingerprint = fnv1a(log_.fingerprint, values);
+  log_.fingerprint = fnv1a(log_.fingerprint, std::as_bytes(std::span(values)));
   return values;
 }
 

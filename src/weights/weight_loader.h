@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "fnv1a.h"
 #include "kernels/buffer.h"
 #include "kernels/tensor.h"
 #include "plan/plan.h"
@@ -27,7 +28,7 @@ struct LoadLog {
   std::vector<std::string> problems;        // "missing blocks.0.ln0.weight, expected [64]"
   std::int64_t weight_bytes = 0;
   std::int64_t bytes_read = 0;
-  std::uint64_t fingerprint = 14695981039346656037u;  // FNV-1a of all vectors: the same for every type of weights
+  std::uint64_t fingerprint = kFnv1aStart;  // FNV-1a of all vectors: the same for every type of weights
   std::function<void(std::int64_t bytes_read)> progress;
 };
 
