@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 #include <new>
+#include <thread>
 
 #include "kernels/cpu/table.h"
 #include "kernels/kernels.h"

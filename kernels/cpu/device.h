@@ -14,6 +14,7 @@ class CpuDevice final : public Device {
 
   [[nodiscard]] std::string name() const override;
   [[nodiscard]] const KernelTable& kernels() const override;
+  [[nodiscard]] bool is_host() const noexcept override { return true; }
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
   void release(void* memory) noexcept override;

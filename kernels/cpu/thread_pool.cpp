@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/thread_pool.h"
 
+#include <pthread.h>
+
+#include <system_error>
+#include <thread>
+#include <vector>
+
 namespace rwkv::cpu {
 namespace {
 
@@ -16,20 +22,55 @@ void pause() {
 #endif
 }
 
-}  // namespace
+// How often this process's ancestors have forked, in the line that leads to it.
+std::atomic<std::uint32_t> fork_count{0};
+constexpr std::uint32_t kStarting = ~0u;  // a thread is starting the workers
 
-ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+std::uint32_t watch_forks() {
+  static const int watching = pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); });
+  static_cast<void>(watching);  // without memory for it, a child would wait for workers that are not there; nothing helps then
+  return fork_count.load(std::memory_order_relaxed);
 }
 
-ThreadPool::~ThreadPool() {
+}  // namespace
+
+class ThreadPool::Workers {
+ public:
+  explicit Workers(int n) {
+    try {
+      for (int i = 0; i < n; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {  // no more threads for this process: those that there are do it
+    }
+  }
+  ~Workers();
+  void run(std::int64_t n, Function function, void* task);
+
+ private:
+  bool do_one();  // claims a task and does it; false: none is left
+  void work();
+
+  // The current loop. A thread that has claimed a task may read these: they change only when all claimed tasks are done.
+  Function function_ = nullptr;
+  void* task_ = nullptr;
+  std::uint32_t n_ = 0;
+
+  // Upper half: number of the loop; lower half: tasks not claimed yet. One word, so that a late worker cannot claim a task of
+  // a loop that it has not seen begin.
+  std::atomic<std::uint64_t> ticket_{0};
+  std::atomic<std::uint32_t> done_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> busy_{false};  // some thread is in run()
+  std::vector<std::thread> threads_;
+};
+
+ThreadPool::Workers::~Workers() {
   stop_ = true;
   ticket_.fetch_add(kLower + 1);
   ticket_.notify_all();
-  for (auto& worker : workers_) worker.join();
+  for (auto& thread : threads_) thread.join();
 }
 
-bool ThreadPool::do_one() {
+bool ThreadPool::Workers::do_one() {
   std::uint64_t ticket = ticket_.load(std::memory_order_relaxed);
   do {
     if ((ticket & kLower) == 0) return false;
@@ -39,7 +80,7 @@ bool ThreadPool::do_one() {
   return true;
 }
 
-void ThreadPool::work() {
+void ThreadPool::Workers::work() {
   std::uint64_t seen = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
     while (do_one()) {
@@ -53,8 +94,8 @@ void ThreadPool::work() {
   }
 }
 
-void ThreadPool::run(std::int64_t n, Function function, void* task) {
-  if (workers_.empty() || n < 2 || busy_.exchange(true, std::memory_order_acquire)) {
+void ThreadPool::Workers::run(std::int64_t n, Function function, void* task) {
+  if (busy_.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t i = 0; i < n; ++i) function(task, i);
     return;
   }
@@ -75,6 +116,31 @@ void ThreadPool::run(std::int64_t n, Function function, void* task) {
     }
   }
   busy_.store(false, std::memory_order_release);
+}
+
+ThreadPool::ThreadPool(int threads) : threads_(threads), forks_(watch_forks()) {
+  if (threads > 1) workers_ = std::make_unique<Workers>(threads - 1);
+}
+
+ThreadPool::~ThreadPool() {
+  if (forks_ != fork_count) static_cast<void>(workers_.release());  // their threads are in another process
+}
+
+// In the child of a fork the old workers, and any lock they held, are left as they are: what they were doing is unknown.
+bool ThreadPool::workers_live() {
+  std::uint32_t known = forks_.load(std::memory_order_acquire);
+  const std::uint32_t now = fork_count.load(std::memory_order_relaxed);
+  if (known == now) return true;
+  if (known == kStarting || !forks_.compare_exchange_strong(known, kStarting, std::memory_order_acquire)) return false;
+  static_cast<void>(workers_.release());
+  workers_ = std::make_unique<Workers>(threads_ - 1);
+  forks_.store(now, std::memory_order_release);
+  return true;
+}
+
+void ThreadPool::run(std::int64_t n, Function function, void* task) {
+  if (threads_ > 1 && n > 1 && workers_live()) return workers_->run(n, function, task);
+  for (std::int64_t i = 0; i < n; ++i) function(task, i);
 }
 
 }  // namespace rwkv::cpu

@@ -3,9 +3,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <thread>
+#include <memory>
 #include <type_traits>
-#include <vector>
 
 namespace rwkv::cpu {
 
@@ -16,11 +15,11 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  [[nodiscard]] int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+  [[nodiscard]] int threads() const noexcept { return threads_; }
 
   // Calls task(0) .. task(n - 1), each once, in any order and on any thread; returns when all are done. Tasks do not throw;
   // n < 2^32. A second caller does not wait for the first, and a task may call it again: such loops
-  // are done by their caller alone.
+  // are done by their caller alone. Works on after a fork(), in both processes.
   template <class Task>
   void parallel_for(std::int64_t n, Task&& task) {
     using T = std::remove_reference_t<Task>;
@@ -30,22 +29,14 @@ class ThreadPool {
 
  private:
   using Function = void (*)(void* task, std::int64_t i);
+  class Workers;
   void run(std::int64_t n, Function function, void* task);
-  bool do_one();  // claims a task and does it; false: none is left
-  void work();
+  [[nodiscard]] bool workers_live();
 
-  // The current loop. A thread that has claimed a task may read these: they change only when all claimed tasks are done.
-  Function function_ = nullptr;
-  void* task_ = nullptr;
-  std::uint32_t n_ = 0;
-
-  // Upper half: number of the loop; lower half: tasks not claimed yet. One word, so that a late worker cannot claim a task of
-  // a loop that it has not seen begin.
-  std::atomic<std::uint64_t> ticket_{0};
-  std::atomic<std::uint32_t> done_{0};
-  std::atomic<bool> stop_{false};
-  std::atomic<bool> busy_{false};  // some thread is in run()
-  std::vector<std::thread> workers_;
+  const int threads_;
+  std::unique_ptr<Workers> workers_;  // none for one thread
+  // The process's count of forks when the workers were started. A fork copies no threads, so a child starts new ones.
+  std::atomic<std::uint32_t> forks_;
 };
 
 }  // namespace rwkv::cpu

@@ -3,6 +3,12 @@
 #include "kernels/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
 
 namespace rwkv::cpu {
 namespace {
@@ -60,6 +66,53 @@ TEST(ThreadPool, IsDestroyedWhileItsWorkersSpinOrSleep) {
     if (i % 3) expect_each_task_once(pool, 5);
     if (i % 3 == 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // past the spinning
   }
+}
+
+// A child has no threads but the one that forked. It must start workers of its own, or wait for ever for those it lost.
+TEST(ThreadPool, WorksOnInBothProcessesAfterAFork) {
+  ThreadPool pool(3);
+  expect_each_task_once(pool, 100);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> calls{0}, elsewhere{0};
+    const auto caller = std::this_thread::get_id();
+    for (int round = 0; round < 200; ++round) {
+      pool.parallel_for(50, [&](std::int64_t) {
+        ++calls;
+        if (std::this_thread::get_id() != caller) ++elsewhere;
+        usleep(10);
+      });
+    }
+    _exit(calls == 10'000 && elsewhere > 0 ? 0 : 1);
+  }
+  expect_each_task_once(pool, 1000);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+// A loop that another thread is in when a process forks stays unfinished in the child and does not hold it up.
+TEST(ThreadPool, AForkWhileAnotherThreadUsesItLeavesTheChildAWorkingPool) {
+  ThreadPool pool(2);
+  std::atomic<bool> inside{false}, stop{false};
+  std::thread other([&] {
+    pool.parallel_for(2, [&](std::int64_t) {
+      inside = true;
+      while (!stop) usleep(100);
+    });
+  });
+  while (!inside) usleep(100);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> calls{0};
+    pool.parallel_for(100, [&](std::int64_t) { ++calls; });
+    _exit(calls == 100 ? 0 : 1);
+  }
+  stop = true;
+  other.join();
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 }  // namespace
