@@ -16,6 +16,9 @@ class Device {
   [[nodiscard]] virtual std::string name() const = 0;  // "cpu (AVX3, 2 threads)"
   [[nodiscard]] virtual const KernelTable& kernels() const = 0;
 
+  // Whether its memory is the host's.
+  [[nodiscard]] virtual bool is_host() const noexcept = 0;
+
   // Bytes that can be allocated, as far as the system says; the largest number where it does not.
   [[nodiscard]] virtual std::int64_t available_memory() const = 0;
 

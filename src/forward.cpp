@@ -29,9 +29,10 @@ std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayo
 
 }  // namespace
 
+// Tries only: in the child of a fork() the lock may be held for ever by a thread that is not there.
 std::unique_ptr<Workspace> Model::Impl::take_workspace() const {
-  const std::lock_guard lock(workspaces_lock_);
-  if (workspaces_.empty()) return std::make_unique<Workspace>(*device);
+  const std::unique_lock lock(workspaces_lock_, std::try_to_lock);
+  if (!lock || workspaces_.empty()) return std::make_unique<Workspace>(*device);
   auto workspace = std::move(workspaces_.back());
   workspaces_.pop_back();
   return workspace;
@@ -39,11 +40,11 @@ std::unique_ptr<Workspace> Model::Impl::take_workspace() const {
 
 void Model::Impl::give_back(std::unique_ptr<Workspace> workspace) const {
   workspace->release({0, 0});
-  const std::lock_guard lock(workspaces_lock_);
-  workspaces_.push_back(std::move(workspace));
+  const std::unique_lock lock(workspaces_lock_, std::try_to_lock);
+  if (lock) workspaces_.push_back(std::move(workspace));
 }
 
-void Model::Impl::run(std::span<const Piece> pieces) const {
+void Model::Impl::run(std::span<const Piece> pieces, const Poll& poll) const {
   auto workspace = take_workspace();
   std::vector<std::int32_t> tokens, offsets{0};
   for (const Piece& piece : pieces) {
@@ -53,20 +54,20 @@ void Model::Impl::run(std::span<const Piece> pieces) const {
   const auto n_row = static_cast<std::int64_t>(tokens.size()), n_seq = static_cast<std::int64_t>(pieces.size());
   const Batch batch{n_seq, n_row, upload(*device, *workspace, offsets)};
   float* const* slots = upload(*device, *workspace, slot_pointers(pieces, *state_layout));
-  Pass pass(*device, *workspace, batch, workspace->rows(n_row, config.n_embd),
+  Pass pass(*device, *workspace, poll, batch, workspace->rows(n_row, config.n_embd),
             architecture->carries_v_first ? workspace->rows(n_row, config.n_att) : Rows{});
   stem.run(pass, upload(*device, *workspace, tokens));
   for (const auto& block : blocks) {
     pass.run(*block, slots);
     slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;
   }
-  run_head(*workspace, pass.x, pieces);
+  run_head(*workspace, pass.x, pieces, poll);
   for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
   give_back(std::move(workspace));
 }
 
 // Gathers the rows whose logits are wanted, so that the head's weights are read once for many sequences.
-void Model::Impl::run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces) const {
+void Model::Impl::run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces, const Poll& poll) const {
   struct Wanted {
     const float* row;  // [C], on the device
     float* logits;     // [n_vocab], on the host
@@ -81,8 +82,11 @@ void Model::Impl::run_head(Workspace& workspace, Rows x, std::span<const Piece> 
     }
   }
   const auto n_wanted = static_cast<std::int64_t>(wanted.size());
-  for (std::int64_t first = 0; first < n_wanted; first += kHeadRows) {
-    const std::int64_t n = std::min(kHeadRows, n_wanted - first);
+  const std::int64_t at_once =
+      poll ? std::clamp<std::int64_t>(kPolledWork / (x.n_col * config.n_vocab), 1, kHeadRows) : kHeadRows;
+  for (std::int64_t first = 0; first < n_wanted; first += at_once) {
+    if (poll) poll();
+    const std::int64_t n = std::min(at_once, n_wanted - first);
     const Workspace::Mark mark = workspace.mark();
     const Rows rows = workspace.rows(n, x.n_col), logits = workspace.rows(n, config.n_vocab);
     for (std::int64_t i = 0; i < n; ++i) device->copy(rows.data + i * x.n_col, wanted[first + i].row, x.n_col * sizeof(float));

@@ -16,6 +16,9 @@
 
 namespace rwkv {
 
+// Multiply-adds of one matrix product between two polls: some 20 ms.
+constexpr std::int64_t kPolledWork = std::int64_t{1} << 32;
+
 // Some tokens of one sequence of the batch.
 struct Piece {
   std::span<const Token> tokens;
@@ -36,10 +39,14 @@ struct Model::Impl {
   std::vector<std::string> unused;
   std::int64_t weight_bytes = 0;
 
-  void run(std::span<const Piece> pieces) const;
+  // Cuts the batch into rounds of at most `round_rows` tokens; states: [batch]. When `poll` throws, the states are left between
+  // two layers.
+  void run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
+                  const Poll& poll) const;
 
  private:
-  void run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces) const;
+  void run(std::span<const Piece> pieces, const Poll& poll) const;
+  void run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces, const Poll& poll) const;
   [[nodiscard]] std::unique_ptr<Workspace> take_workspace() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feeds the prompt, then samples, outputs and feeds back one token after the other. All that changes outside is the fed state,
-// and that between tokens only, so an exception from a callback or the sampler leaves it at a token boundary.
 #include "generate_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "message.h"
-#include "stop_strings.h"
 
 namespace rwkv {
 namespace {
@@ -33,57 +31,8 @@ bool adds_to_frequency(const Tokenizer& tokenizer, Token token) {
   return std::string_view(" \t0123456789").find(bytes) == std::string_view::npos;
 }
 
-// Tokens to text: whole characters, in front of the first stop string.
-class TextOutput {
- public:
-  TextOutput(const TokenizerPtr& tokenizer, const GenerateOptions& options)
-      : decoder_(tokenizer), stops_(options.stop), on_text_(options.on_text) {}
-
-  // False if the callback says stop.
-  bool push(Token token) { return emit(stops_.push(decoder_.push(token))); }
-
-  void finish() {
-    std::string rest = stops_.push(decoder_.flush());
-    if (met_stop().empty()) rest += stops_.flush();
-    (void)emit(rest);
-  }
-
-  [[nodiscard]] const std::string& met_stop() const { return stops_.met(); }
-  [[nodiscard]] const std::string& text() const { return text_; }
-
- private:
-  bool emit(std::string_view piece) {
-    if (piece.empty()) return true;
-    text_ += piece;
-    return !on_text_ || on_text_(piece);
-  }
-
-  StreamDecoder decoder_;
-  StopStrings stops_;
-  const std::function<bool(std::string_view)>& on_text_;
-  std::string text_;
-};
-
 bool contains(const std::vector<Token>& tokens, Token token) {
   return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
-}
-
-// Generates from the logits after the prompt until something ends it; returns what did. Fills in tokens and fed_tokens.
-StopReason continue_text(const LogitSource& source, const Tokenizer& tokenizer, const GenerateOptions& options,
-                         std::span<float> logits, Sampler& sampler, TextOutput& output, Generated& result) {
-  while (true) {
-    const Token token = sampler.sample(logits);
-    if (contains(options.token_stop, token)) return StopReason::token;
-    result.tokens.push_back(token);
-    sampler.accept(token, adds_to_frequency(tokenizer, token));
-    bool go_on = !options.on_token || options.on_token(token);
-    go_on = output.push(token) && go_on;
-    if (!output.met_stop().empty()) return StopReason::string;
-    if (!go_on) return StopReason::callback;
-    if (std::ssize(result.tokens) == options.max_tokens) return StopReason::max_tokens;
-    source.feed({&token, 1}, logits);
-    ++result.fed_tokens;
-  }
 }
 
 }  // namespace
@@ -94,6 +43,7 @@ FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> token
   const std::int64_t total = std::ssize(tokens);
   FedPrompt fed;
   while (fed.tokens < total && !fed.stopped) {
+    if (options.poll) options.poll();
     const std::int64_t size = std::min<std::int64_t>(options.chunk_len, total - fed.tokens);
     const auto chunk = tokens.subspan(static_cast<std::size_t>(fed.tokens), static_cast<std::size_t>(size));
     source.feed(chunk, fed.tokens + size == total ? logits : std::span<float>());
@@ -103,28 +53,68 @@ FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> token
   return fed;
 }
 
-Generated generate_tokens(const LogitSource& source, const TokenizerPtr& tokenizer, std::span<const Token> prompt,
-                          const GenerateOptions& options) {
-  if (options.max_tokens < 0) throw ArgumentError(message("max_tokens is ", options.max_tokens, "; it must be 0 or more"));
-  check_feeding(prompt, source.n_vocab, options);
-  require_in_vocabulary(options.token_stop, source.n_vocab, "stop token");
-  require_in_vocabulary(options.sampling.token_ban, source.n_vocab, "banned token");
-  Sampler sampler(options.sampling);
-  TextOutput output(tokenizer, options);
+GenerateLoop::GenerateLoop(LogitSource source, TokenizerPtr tokenizer, std::vector<Token> prompt, GenerateOptions options)
+    : source_(std::move(source)),
+      tokenizer_(std::move(tokenizer)),
+      prompt_(std::move(prompt)),
+      options_(std::move(options)),
+      sampler_(options_.sampling),
+      decoder_(tokenizer_),
+      stops_(options_.stop) {
+  if (options_.max_tokens < 0) throw ArgumentError(message("max_tokens is ", options_.max_tokens, "; it must be 0 or more"));
+  check_feeding(prompt_, source_.n_vocab, options_);
+  require_in_vocabulary(options_.token_stop, source_.n_vocab, "stop token");
+  require_in_vocabulary(options_.sampling.token_ban, source_.n_vocab, "banned token");
+  if (options_.max_tokens > 0) logits_.resize(static_cast<std::size_t>(source_.n_vocab));
+}
 
-  Generated result;
-  std::vector<float> logits(options.max_tokens > 0 ? static_cast<std::size_t>(source.n_vocab) : 0);
-  const FedPrompt fed = feed_in_chunks(source, prompt, options, logits);
-  result.prompt_tokens = fed.tokens;
-  if (fed.stopped) {
-    result.reason = StopReason::callback;
-  } else if (options.max_tokens > 0) {
-    result.reason = continue_text(source, *tokenizer, options, logits, sampler, output, result);
-    if (result.reason == StopReason::max_tokens || result.reason == StopReason::token) output.finish();
+// False when there is nothing to draw after it.
+bool GenerateLoop::read_prompt() {
+  const FedPrompt fed = feed_in_chunks(source_, prompt_, options_, logits_);
+  result_.prompt_tokens = fed.tokens;
+  prompt_read_ = true;
+  if (fed.stopped) return end(StopReason::callback);
+  return options_.max_tokens > 0 || end(StopReason::max_tokens);
+}
+
+bool GenerateLoop::step() {
+  if (!std::exchange(going_on_, false)) return false;  // an exception ends it
+  if (!prompt_read_) {
+    if (!read_prompt()) return false;
+  } else {
+    if (options_.poll) options_.poll();
+    source_.feed({&result_.tokens.back(), 1}, logits_);
+    ++result_.fed_tokens;
   }
-  result.stop = output.met_stop();
-  result.text = output.text();
-  return result;
+  const Token token = sampler_.sample(logits_);
+  if (contains(options_.token_stop, token)) return end(StopReason::token);
+  result_.tokens.push_back(token);
+  sampler_.accept(token, adds_to_frequency(*tokenizer_, token));
+  bool go_on = !options_.on_token || options_.on_token(token);
+  go_on = output_text(stops_.push(decoder_.push(token))) && go_on;
+  if (!stops_.met().empty()) return end(StopReason::string);
+  if (!go_on) return end(StopReason::callback);
+  if (std::ssize(result_.tokens) == options_.max_tokens) return end(StopReason::max_tokens);
+  return going_on_ = true;
+}
+
+// Text held back for a stop string that did not come belongs to the text.
+bool GenerateLoop::end(StopReason reason) {
+  result_.reason = reason;
+  result_.stop = stops_.met();
+  if (reason != StopReason::max_tokens && reason != StopReason::token) return false;
+  std::string rest = stops_.push(decoder_.flush());
+  result_.stop = stops_.met();
+  if (result_.stop.empty()) rest += stops_.flush();
+  (void)output_text(rest);
+  return false;
+}
+
+// False if the callback says stop.
+bool GenerateLoop::output_text(const std::string& piece) {
+  if (piece.empty()) return true;
+  result_.text += piece;
+  return !options_.on_text || options_.on_text(piece);
 }
 
 }  // namespace rwkv

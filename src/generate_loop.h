@@ -5,6 +5,10 @@
 
 #include <functional>
 #include <span>
+#include <string>
+#include <vector>
+
+#include "stop_strings.h"
 
 namespace rwkv {
 
@@ -24,8 +28,35 @@ struct FedPrompt {
 FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> tokens, const GenerateOptions& options,
                          std::span<float> logits);
 
-// All options and tokens are checked before anything is fed.
-[[nodiscard]] Generated generate_tokens(const LogitSource& source, const TokenizerPtr& tokenizer, std::span<const Token> prompt,
-                                        const GenerateOptions& options);
+// One text, a token at a time. All that changes outside is the fed state, and that between tokens only, so an exception from a
+// callback, the sampler or the source leaves it at a token boundary.
+class GenerateLoop {
+ public:
+  // Checks all options and tokens; feeds nothing.
+  GenerateLoop(LogitSource source, TokenizerPtr tokenizer, std::vector<Token> prompt, GenerateOptions options);
+  GenerateLoop(const GenerateLoop&) = delete;
+  GenerateLoop& operator=(const GenerateLoop&) = delete;
+
+  // Feeds the prompt, or the token before, then draws one and outputs its text. False when the text has ended.
+  bool step();
+
+  [[nodiscard]] const Generated& result() const noexcept { return result_; }
+
+ private:
+  bool end(StopReason reason);
+  [[nodiscard]] bool read_prompt();
+  bool output_text(const std::string& piece);
+
+  LogitSource source_;
+  TokenizerPtr tokenizer_;
+  std::vector<Token> prompt_;
+  GenerateOptions options_;
+  Sampler sampler_;
+  StreamDecoder decoder_;
+  StopStrings stops_;
+  std::vector<float> logits_;  // [n_vocab]
+  Generated result_;
+  bool prompt_read_ = false, going_on_ = true;
+};
 
 }  // namespace rwkv

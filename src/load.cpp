@@ -113,13 +113,7 @@ void require_memory(const CheckedCheckpoint& checkpoint, const std::vector<Place
 }
 
 StateLayout make_layout(const Model::Impl& model, std::uint64_t fingerprint, std::vector<std::vector<float>> initial_s) {
-  StateLayout layout;
-  layout.config = model.config;
-  layout.fingerprint = fingerprint;
-  layout.slots = model.architecture->state_slots(model.config);
-  layout.offsets.push_back(0);
-  for (const Slot& slot : layout.slots) layout.offsets.push_back(layout.offsets.back() + slot.count());
-  layout.devices.assign(model.config.n_layer, model.device);
+  StateLayout layout(model.config, fingerprint, model.device);
   layout.initial_s = std::move(initial_s);
   return layout;
 }

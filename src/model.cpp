@@ -14,6 +14,9 @@ namespace {
 // Rows of one round: enough for the matrix products to be bound by arithmetic, few enough for activations of some MiB.
 constexpr std::size_t kRoundRows = 256;
 
+// A call below this many bytes of weights times tokens takes some milliseconds: not worth keeping its states for.
+constexpr std::int64_t kShortCall = std::int64_t{1} << 26;
+
 void check(const Sequence& sequence, const ModelConfig& config) {
   const auto& tokens = sequence.tokens;
   if (tokens.empty()) throw TokenError("a sequence has no tokens; to continue a text, pass the token that was sampled");
@@ -62,6 +65,27 @@ class StatesInUse {
   std::size_t held_ = 0;
 };
 
+// Puts states back when a call ends early. Copies them first, so only calls that can end early have one.
+class StatesBefore {
+ public:
+  explicit StatesBefore(std::span<State::Impl* const> states) : states_(states.begin(), states.end()) {
+    for (const State::Impl* state : states) before_.push_back(state->clone());
+  }
+  void restore() const {
+    for (std::size_t i = 0; i < states_.size(); ++i) states_[i]->copy_from(*before_[i]);
+  }
+
+ private:
+  std::vector<State::Impl*> states_;
+  std::vector<std::unique_ptr<State::Impl>> before_;
+};
+
+// The rows that keep the largest matrix product between two polls short.
+std::size_t polled_rows(const ModelConfig& c) {
+  const std::int64_t largest = std::int64_t{c.n_embd} * std::max({c.n_att, c.n_ffn, 1});
+  return static_cast<std::size_t>(std::clamp<std::int64_t>(kPolledWork / largest, 16, kRoundRows));
+}
+
 }  // namespace
 
 Model::Model(const std::filesystem::path& checkpoint, std::string_view strategy, const LoadOptions& options)
@@ -87,39 +111,54 @@ std::string Model::placement() const {
   return text;
 }
 
-void Model::forward(std::span<const Token> tokens, State& state, std::span<float> logits) const {
+void Model::forward(std::span<const Token> tokens, State& state, std::span<float> logits, const Poll& poll) const {
   const Sequence sequence{tokens, &state, logits};
-  forward({&sequence, 1});
+  forward({&sequence, 1}, poll);
 }
 
-void Model::forward(std::span<const Sequence> batch) const {
+void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
   std::vector<State::Impl*> states;
+  std::int64_t n_tokens = 0;
   for (const Sequence& sequence : batch) {
     check(sequence, impl_->config);
     if (!sequence.state) throw StateError("a sequence has no state");
     check(sequence.state->impl_.get(), *impl_->state_layout);
     states.push_back(sequence.state->impl_.get());
+    n_tokens += std::ssize(sequence.tokens);
   }
-  const StatesInUse in_use(std::move(states));
+  const StatesInUse in_use(states);
+  if (!poll || n_tokens * weight_bytes() < kShortCall) return impl_->run_rounds(batch, states, kRoundRows, {});
+  const StatesBefore before(states);
+  try {
+    impl_->run_rounds(batch, states, polled_rows(config()), poll);
+  } catch (...) {
+    before.restore();
+    throw;
+  }
+}
+
+void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
+                             const Poll& poll) const {
   std::vector<Piece> round;
   std::size_t rows = 0;
   const auto run_round = [&] {
-    if (!round.empty()) impl_->run(round);
+    if (!round.empty()) run(round, poll);
     round.clear();
     rows = 0;
   };
-  const std::size_t n_vocab = impl_->config.n_vocab;
-  for (const Sequence& sequence : batch) {
+  const std::size_t n_vocab = config.n_vocab;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Sequence& sequence = batch[i];
     const bool all = sequence.logits.size() == n_vocab * sequence.tokens.size();
     for (std::size_t first = 0; first < sequence.tokens.size();) {
-      const std::size_t n = std::min(kRoundRows - rows, sequence.tokens.size() - first);
+      const std::size_t n = std::min(round_rows - rows, sequence.tokens.size() - first);
       const bool last = first + n == sequence.tokens.size();
       const std::span<float> logits = all    ? sequence.logits.subspan(first * n_vocab, n * n_vocab)
                                       : last ? sequence.logits
                                              : std::span<float>{};
-      round.push_back({sequence.tokens.subspan(first, n), sequence.state->impl_.get(), logits});
+      round.push_back({sequence.tokens.subspan(first, n), states[i], logits});
       first += n;
-      if ((rows += n) == kRoundRows) run_round();
+      if ((rows += n) == round_rows) run_round();
     }
   }
   run_round();

@@ -11,9 +11,10 @@
 namespace rwkv {
 namespace {
 
-LogitSource logits_of(const Model& model, State& state) {
-  return {model.config().n_vocab,
-          [&model, &state](std::span<const Token> tokens, std::span<float> logits) { model.forward(tokens, state, logits); }};
+LogitSource logits_of(const Model& model, State& state, const Poll& poll) {
+  return {model.config().n_vocab, [model, &state, poll](std::span<const Token> tokens, std::span<float> logits) {
+            model.forward(tokens, state, logits, poll);
+          }};
 }
 
 // Characters that Python's str.strip() removes.
@@ -48,14 +49,29 @@ Pipeline::Pipeline(Model model, TokenizerPtr tokenizer) : model_(std::move(model
   if (!tokenizer_) throw ArgumentError("a pipeline needs a tokenizer; see find_tokenizer()");
 }
 
+Generation::Generation(std::unique_ptr<GenerateLoop> loop) : loop_(std::move(loop)) {}
+Generation::~Generation() = default;
+Generation::Generation(Generation&&) noexcept = default;
+Generation& Generation::operator=(Generation&&) noexcept = default;
+bool Generation::step() { return loop_->step(); }
+const Generated& Generation::result() const noexcept { return loop_->result(); }
+
+Generation Pipeline::start(std::string_view prompt, State& state, const GenerateOptions& options) const {
+  return Generation(std::make_unique<GenerateLoop>(logits_of(model_, state, options.poll), tokenizer_,
+                                                   tokenizer_->encode(prompt), options));
+}
+
 Generated Pipeline::generate(std::string_view prompt, State& state, const GenerateOptions& options) const {
-  return generate_tokens(logits_of(model_, state), tokenizer_, tokenizer_->encode(prompt), options);
+  Generation generation = start(prompt, state, options);
+  while (generation.step()) {
+  }
+  return generation.result();
 }
 
 std::vector<float> Pipeline::read(std::string_view text, State& state, const GenerateOptions& options) const {
   const std::vector<Token> tokens = tokenizer_->encode(text);
   std::vector<float> logits(static_cast<std::size_t>(model_.config().n_vocab));
-  const FedPrompt fed = feed_in_chunks(logits_of(model_, state), tokens, options, logits);
+  const FedPrompt fed = feed_in_chunks(logits_of(model_, state, options.poll), tokens, options, logits);
   if (fed.tokens < std::ssize(tokens)) logits.clear();
   return logits;
 }

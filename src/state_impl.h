@@ -22,6 +22,12 @@ struct StateLayout {
   std::vector<std::shared_ptr<Device>> devices;  // [n_layer]
   std::vector<std::vector<float>> initial_s;     // [n_layer], S at the start of a text; empty: zero
 
+  // Without initial values; the same device for all layers.
+  StateLayout(const ModelConfig& config, std::uint64_t fingerprint, const std::shared_ptr<Device>& device);
+
+  // Throws StateError unless these are all of a state's arrays, in order.
+  void check(std::span<const State::Array> arrays) const;
+
   [[nodiscard]] std::int64_t block_bytes() const { return offsets.back() * static_cast<std::int64_t>(sizeof(float)); }
 };
 
@@ -33,6 +39,7 @@ struct State::Impl {
 
   explicit Impl(std::shared_ptr<const StateLayout> layout);  // contents undefined
   [[nodiscard]] std::unique_ptr<Impl> clone() const;
+  void copy_from(const Impl& other);  // of the same layout
   [[nodiscard]] float* slot(std::size_t layer, std::size_t i) const { return blocks[layer].floats() + layout->offsets[i]; }
 };
 

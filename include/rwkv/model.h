@@ -33,6 +33,13 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+struct State::Snapshot {
+  ModelConfig config;
+  std::uint64_t fingerprint = 0;  // of the model's weights
+  std::int64_t tokens_seen = 0;
+  std::vector<Array> arrays;
+};
+
 struct LoadOptions {
   int threads = 0;  // CPU threads of a forward; 0: one per core this process may use
 
@@ -51,6 +58,9 @@ struct Sequence {
   State* state;                   // advanced in place; no two sequences of a batch share one
   std::span<float> logits;        // [n_vocab] after the last token, [tokens, n_vocab] for all, empty for none
 };
+
+// Called now and then by long work, from the thread that called it. What it throws ends the work and reaches the caller.
+using Poll = std::function<void()>;
 
 class Model {
  public:
@@ -72,10 +82,10 @@ class Model {
   // The state at the start of a text.
   [[nodiscard]] State new_state() const;
 
-  // Feeds `tokens` to `state`. `logits` as in Sequence. When it throws before any work (TokenError, StateError,
-  // ArgumentError) no state has changed.
-  void forward(std::span<const Token> tokens, State& state, std::span<float> logits) const;
-  void forward(std::span<const Sequence> batch) const;
+  // Feeds `tokens` to `state`. `logits` as in Sequence. When it throws, for bad arguments (TokenError, StateError,
+  // ArgumentError) or because `poll` did, all states are as they were before. Calls of some milliseconds are not polled.
+  void forward(std::span<const Token> tokens, State& state, std::span<float> logits, const Poll& poll = {}) const;
+  void forward(std::span<const Sequence> batch, const Poll& poll = {}) const;
 
   struct Impl;  // opaque
 

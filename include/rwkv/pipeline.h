@@ -6,6 +6,7 @@
 #include <rwkv/tokenizer.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,7 @@ struct GenerateOptions {
   std::function<bool(Token token)> on_token = {};
   // Called after each chunk of a prompt. Return false to stop.
   std::function<bool(std::int64_t done, std::int64_t total)> on_prompt = {};
+  Poll poll = {};  // as in Model::forward; also called before every token and chunk
 };
 
 enum class StopReason { max_tokens, token, string, callback };
@@ -40,6 +42,26 @@ struct Generated {
   std::string stop;  // the stop string that was met
 };
 
+// A text being generated, for callers who ask for each token instead of being called.
+class Generation {
+ public:
+  ~Generation();
+  Generation(Generation&&) noexcept;
+  Generation& operator=(Generation&&) noexcept;
+
+  // Draws one more token, after feeding the one before, or at first the prompt. False when the text has ended; an exception
+  // ends it too.
+  bool step();
+
+  // What there is so far: `text` holds what is certain; `reason` and `stop` are set at the end.
+  [[nodiscard]] const Generated& result() const noexcept;
+
+ private:
+  friend class Pipeline;
+  explicit Generation(std::unique_ptr<class GenerateLoop> loop);
+  std::unique_ptr<class GenerateLoop> loop_;
+};
+
 class Pipeline {
  public:
   // Throws ArgumentError without a tokenizer.
@@ -51,7 +73,10 @@ class Pipeline {
   // leaves the state behind the last token that was fed.
   Generated generate(std::string_view prompt, State& state, const GenerateOptions& options = {}) const;
 
-  // Feeds text without generating; of the options only chunk_len and on_prompt matter. Returns the logits after it, [n_vocab];
+  // The same, step by step. `state` must outlive it. Options and prompt are checked here, the state is first touched by step().
+  [[nodiscard]] Generation start(std::string_view prompt, State& state, const GenerateOptions& options = {}) const;
+
+  // Feeds text without generating; of the options only chunk_len, on_prompt and poll matter. Returns the logits after it, [n_vocab];
   // empty if on_prompt stopped before the end.
   std::vector<float> read(std::string_view text, State& state, const GenerateOptions& options = {}) const;
 

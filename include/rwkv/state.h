@@ -13,6 +13,7 @@
 namespace rwkv {
 
 class Model;
+struct ModelConfig;
 
 class State {
  public:
@@ -40,6 +41,25 @@ class State {
 
   // The reverse of arrays(): all of them, in order, with equal shapes. Throws StateError and leaves the state as it was.
   void assign(std::span<const Array> arrays);
+
+  // The arrays where they lie, for states in host memory; DeviceError for others. Writing to them changes the state. Valid until
+  // the state is assigned to, moved from or destroyed; forward() advances them in place.
+  struct View {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    std::span<float> values;
+  };
+  [[nodiscard]] std::vector<View> views();
+
+  // Of the same model, with equal values in all arrays.
+  [[nodiscard]] bool operator==(const State& other) const;
+
+  // A state apart from its model, to be sent to another process.
+  struct Snapshot;
+  [[nodiscard]] Snapshot snapshot() const;
+
+  // In host memory. Throws StateError for a snapshot that does not fit its own config.
+  explicit State(const Snapshot& snapshot);
 
   // Writes a file that only its owner can read (it holds the conversation). The old file stays whole until the new one is.
   void save(const std::filesystem::path& path) const;

@@ -59,7 +59,7 @@ struct FoundTokenizer {
 //  3. beside the checkpoint MODEL.EXT: MODEL.vocab.txt, MODEL_vocab.txt, rwkv_vocab_v20230424.txt, 20B_tokenizer.json,
 //     tokenizer.json; one that cannot be read or does not fit n_vocab (up to 512 more outputs than ids) is passed over;
 //  4. "bytes" if n_vocab is 256;
-//  5. the World vocabulary of an installed `rwkv` Python package if n_vocab is 65530 to 65536.
+//  5. the World vocabulary of an installed `rwkvcpp` or `rwkv` Python package if n_vocab is 65530 to 65536.
 // Throws TokenizerError if nothing is found, naming the file to get and what was passed over, and if 1 or 2 has more ids than
 // the model has outputs; FileError and CheckpointError for files that cannot be read.
 [[nodiscard]] FoundTokenizer find_vocabulary(const std::filesystem::path& checkpoint, int n_vocab,

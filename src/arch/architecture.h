@@ -52,6 +52,9 @@ extern const Architecture kRwkv4, kRwkv5, kRwkv6, kRwkv7;
 // The one that a checkpoint's tensors belong to. Throws CheckpointError, which says what the file is instead.
 [[nodiscard]] const Architecture& identify(const Checkpoint& file);
 
+// The one of a version; null if there is none.
+[[nodiscard]] const Architecture* find_architecture(int version) noexcept;
+
 // For read_config: the sizes that all versions find in the same places. Throws CheckpointError for missing tensors.
 [[nodiscard]] ModelConfig read_common_config(const Checkpoint& file, int version);
 

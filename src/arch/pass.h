@@ -24,8 +24,8 @@ struct Norm {
 class Pass {
  public:
   // residual: [R, C]; first_v: [R, A], or empty where the version has none.
-  Pass(Device& device, Workspace& workspace, const Batch& batch, Rows residual, Rows first_v)
-      : x(residual), v_first(first_v), device_(device), workspace_(workspace), batch_(batch) {}
+  Pass(Device& device, Workspace& workspace, const Poll& poll, const Batch& batch, Rows residual, Rows first_v)
+      : x(residual), v_first(first_v), device_(device), workspace_(workspace), poll_(poll), batch_(batch) {}
 
   const Rows x;        // [R, C], the residual stream
   const Rows v_first;  // [R, A], what layer 0 hands to the others (version 7)
@@ -54,7 +54,10 @@ class Pass {
     return out;
   }
 
-  void matmul(std::span<const MatMul> group) { kernels().common.matmul(device_, group); }
+  void matmul(std::span<const MatMul> group) {
+    if (poll_) poll_();
+    kernels().common.matmul(device_, group);
+  }
   void matmul(std::initializer_list<MatMul> group) { matmul(std::span(group.begin(), group.size())); }
 
   // Rows mixed with the row before, one result per mu [C].
@@ -73,6 +76,7 @@ class Pass {
  private:
   Device& device_;
   Workspace& workspace_;
+  const Poll& poll_;
   Batch batch_;
   float* const* slots_ = nullptr;
 };

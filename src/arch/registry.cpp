@@ -59,6 +59,11 @@ std::int64_t count_layers(const Checkpoint& file) {
 
 }  // namespace
 
+const Architecture* find_architecture(int version) noexcept {
+  const auto* const found = std::ranges::find(kArchitectures, version, &Architecture::version);
+  return found == std::end(kArchitectures) ? nullptr : *found;
+}
+
 const Architecture& identify(const Checkpoint& file) {
   for (const Lookalike& lookalike : kLookalikes) {
     if (file.find(lookalike.tensor)) refuse(file, lookalike.what);

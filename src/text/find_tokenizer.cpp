@@ -116,7 +116,9 @@ std::vector<fs::path> package_folders() {
 
 std::vector<fs::path> packaged_world() {
   std::vector<fs::path> files;
-  for (const fs::path& folder : package_folders()) files.push_back(folder / "rwkv" / kWorldFile);
+  for (const fs::path& folder : package_folders()) {
+    for (const char* package : {"rwkvcpp", "rwkv"}) files.push_back(folder / package / kWorldFile);
+  }
   return files;
 }
 
@@ -124,7 +126,7 @@ std::vector<fs::path> packaged_world() {
   std::string get = "its vocabulary: rwkv_vocab_v20230424.txt for World models, 20B_tokenizer.json for Pile models";
   if (is_world(n_vocab)) {
     get =
-        "rwkv_vocab_v20230424.txt, which is in the Python package rwkv (pip download --no-deps rwkv) and in the ChatRWKV "
+        "rwkv_vocab_v20230424.txt, which is in the Python packages rwkvcpp and rwkv (pip download --no-deps rwkv) and in the ChatRWKV "
         "repository";
   } else if (is_neox(n_vocab)) {
     get = "20B_tokenizer.json, which is in the ChatRWKV repository";

@@ -40,6 +40,13 @@ class ByteTokenizer : public Tokenizer {
   std::array<char, 256> bytes_{};
 };
 
+Generated generate_all(LogitSource source, TokenizerPtr tokenizer, std::span<const Token> prompt, const GenerateOptions& options) {
+  GenerateLoop loop(std::move(source), std::move(tokenizer), {prompt.begin(), prompt.end()}, options);
+  while (loop.step()) {
+  }
+  return loop.result();
+}
+
 // Wants the tokens of a script one after the other, each logit 10; remembers what was fed.
 struct Script {
   explicit Script(std::vector<Token> tokens) : wanted(std::move(tokens)) {}
@@ -56,7 +63,7 @@ struct Script {
   }
   Generated run(const GenerateOptions& options, std::string_view prompt = "p", const std::string& kind = "world") {
     const auto tokenizer = std::make_shared<ByteTokenizer>(kind);
-    return generate_tokens(source(), tokenizer, tokenizer->encode(prompt), options);
+    return generate_all(source(), tokenizer, tokenizer->encode(prompt), options);
   }
 
   std::vector<Token> wanted;
@@ -218,7 +225,7 @@ float penalty_of(Token token, const std::string& kind = "world") {
   };
   const auto tokenizer = std::make_shared<ByteTokenizer>(kind);
   const std::vector<Token> prompt = {'p'};
-  (void)generate_tokens(source, tokenizer, prompt, o);
+  (void)generate_all(source, tokenizer, prompt, o);
   return -seen;
 }
 
@@ -249,7 +256,7 @@ TEST(Pipeline, IdsWithoutAnEntryCountAsInTheReference) {
 TEST(Pipeline, BrokenLogitsEndWithAnErrorNotAToken) {
   LogitSource source{4, [](auto, std::span<float> logits) { logits[2] = std::numeric_limits<float>::quiet_NaN(); }};
   const std::vector<Token> prompt = {1};
-  EXPECT_THROW((void)generate_tokens(source, std::make_shared<ByteTokenizer>(), prompt, plain(2)), NumericError);
+  EXPECT_THROW((void)generate_all(source, std::make_shared<ByteTokenizer>(), prompt, plain(2)), NumericError);
 }
 
 TEST(Pipeline, WrongArgumentsAreRefusedBeforeAnythingIsFed) {
