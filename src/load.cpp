@@ -189,6 +189,7 @@ CheckpointInfo inspect(const std::filesystem::path& path) {
   info.config = checked.config;
   info.format = checked.file->format();
   info.type = checked.stored_type();
+  if (info.type == "f32" || info.type == "f16" || info.type == "f64") info.type.insert(1, "p");  // the strategies' names
   for (const TensorInfo& tensor : checked.file->tensors()) {
     info.bytes += tensor.count() * bytes_of(tensor.type);
     if (tensor.name != kTokenizer) info.parameters += tensor.count();

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model.
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <sstream>
+
+#include "arrays.h"
+#include "interrupt.h"
+#include "tokens.h"
+
+namespace rwkv::python {
+namespace {
+
+struct Memory {
+  std::int64_t weights, state;
+};
+
+// progress: None or False, True for a bar, or a function of two integers.
+py::object progress_function(const py::object& progress) {
+  if (progress.is_none() || progress.is(py::bool_(false))) return py::none();
+  if (progress.is(py::bool_(true))) return py::module_::import("rwkvcpp._progress").attr("bar")();
+  if (!PyCallable_Check(progress.ptr())) throw py::type_error("progress must be True, False, or a function of (done, total)");
+  return progress;
+}
+
+std::shared_ptr<ModelHandle> load(const std::filesystem::path& path, const std::string& strategy, int threads,
+                                  const py::object& progress, std::optional<float> head_norm_eps) {
+  if (threads < 0) throw ArgumentError("threads is " + std::to_string(threads) + "; it must be 0 (all cores) or more");
+  const py::object report = progress_function(progress);
+  const Poll poll = poll_signals();
+  LoadOptions options{.threads = threads, .head_norm_eps = head_norm_eps};
+  options.progress = [&](std::int64_t done, std::int64_t total) {
+    if (poll) poll();
+    if (report.is_none()) return;
+    const py::gil_scoped_acquire gil;
+    report(done, total);
+  };
+  auto handle = std::make_shared<ModelHandle>();
+  handle->path = path.string();
+  handle->strategy = strategy;
+  handle->threads = threads;
+  handle->head_norm_eps = head_norm_eps;
+  const py::gil_scoped_release release;
+  handle->model.emplace(path, strategy, options);
+  return handle;
+}
+
+StateLease lease(const ModelHandle& self, py::handle state) {
+  if (state.is_none()) return StateLease(std::make_shared<StateHandle>(self.open().new_state()));
+  if (!py::isinstance<StateHandle>(state)) {
+    throw py::type_error("state must be a rwkvcpp.State or None, found " +
+                         std::string(py::str(py::type::of(state).attr("__name__"))));
+  }
+  return StateLease(state.cast<StatePtr>());
+}
+
+Floats forward(const ModelHandle& self, py::handle tokens, py::handle state, bool all_logits) {
+  const Model model = self.open();
+  const std::vector<Token> ids = tokens_from(tokens);
+  const StateLease leased = lease(self, state);
+  const std::int64_t n_vocab = model.config().n_vocab;
+  Floats logits = all_logits ? make_array({std::ssize(ids), n_vocab}) : make_array({n_vocab});
+  // With no tokens at all there must be an error, not an empty array.
+  const std::span<float> out = ids.empty() ? std::span<float>() : values_of(logits);
+  const Poll poll = poll_signals();
+  const py::gil_scoped_release release;
+  model.forward(ids, *leased, out, poll);
+  return logits;
+}
+
+py::object forward_batch(const ModelHandle& self, const py::sequence& tokens, const py::object& states, bool all_logits) {
+  const Model model = self.open();
+  const std::size_t n = tokens.size();
+  if (!states.is_none() && (!py::isinstance<py::sequence>(states) || py::len(states) != n)) {
+    throw ArgumentError("states must be a list of " + std::to_string(n) + ", one for each sequence of tokens");
+  }
+  std::vector<std::vector<Token>> ids;
+  std::vector<StateLease> leases;
+  for (std::size_t i = 0; i < n; ++i) {
+    ids.push_back(tokens_from(py::object(tokens[i])));
+    leases.push_back(lease(self, states.is_none() ? py::none() : py::object(states[py::int_(i)])));
+  }
+  const std::int64_t n_vocab = model.config().n_vocab;
+  std::vector<Sequence> batch;
+  py::list all;
+  Floats last = make_array({all_logits ? 0 : static_cast<std::int64_t>(n), n_vocab});
+  for (std::size_t i = 0; i < n; ++i) {
+    std::span<float> logits;
+    if (all_logits) {
+      Floats rows = make_array({std::ssize(ids[i]), n_vocab});
+      logits = ids[i].empty() ? std::span<float>() : values_of(rows);
+      all.append(rows);
+    } else {
+      logits = values_of(last).subspan(i * n_vocab, n_vocab);
+    }
+    batch.push_back({ids[i], &*leases[i], logits});
+  }
+  const Poll poll = poll_signals();
+  {
+    const py::gil_scoped_release release;
+    model.forward(batch, poll);
+  }
+  return all_logits ? py::object(all) : py::object(last);
+}
+
+std::string describe(const ModelHandle& self) {
+  if (!self.model) return "Model(closed)";
+  const Model& model = *self.model;
+  std::ostringstream text;
+  text << "Model(" << std::string(py::str(py::repr(py::cast(self.path)))) << ", \"" << self.strategy << "\"): RWKV-"
+       << model.config().version << ", " << model.config().n_layer << " layers, n_embd " << model.config().n_embd << ", "
+       << model.weight_bytes() << " bytes";
+  return text.str();
+}
+
+}  // namespace
+
+const Model& ModelHandle::open() const {
+  if (!model) throw ArgumentError("the model is closed");
+  return *model;
+}
+
+void register_model(py::module_& m) {
+  py::class_<Memory>(m, "Memory", "Bytes of memory; see Model.memory.", py::is_final())
+      .def_readonly("weights", &Memory::weights, "Of the weights.")
+      .def_readonly("state", &Memory::state, "Of each state.")
+      .def("__repr__", [](const Memory& memory) {
+        return "Memory(weights=" + std::to_string(memory.weights) + ", state=" + std::to_string(memory.state) + ")";
+      });
+
+  py::class_<ModelHandle, std::shared_ptr<ModelHandle>>(m, "Model", R"(A loaded RWKV model: immutable, to be used from any number of threads.
+
+path: a .pth or .safetensors checkpoint of version 4 to 7, as published; the .pth may be left out.
+strategy: where layers run and in which type: "cpu fp32", "cpu bf16 *20 -> cpu fp32" ...
+threads: CPU threads of one forward; 0: one per core this process may use.
+progress: a function called with (bytes done, bytes in all) while loading, or True for a tqdm bar if tqdm is installed.
+head_norm_eps: of versions 5 to 7 when it is not the published models' 64e-5; it cannot be seen in a file.
+
+Raises MissingFileError, FileError, CheckpointError, StrategyError, DeviceError, OutOfMemoryError. Ctrl-C ends the loading.
+
+>>> with rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32") as model:
+...     logits = model.forward([10, 11, 12])
+>>> logits.shape
+(1024,)
+)",
+                                                        py::is_final())
+      .def(py::init(&load), py::arg("path"), py::arg("strategy") = "auto", py::kw_only(), py::arg("threads") = 0,
+           py::arg("progress") = py::none(), py::arg("head_norm_eps") = py::none(),
+           "__init__(self, path, strategy='auto', *, threads=0, progress=None, head_norm_eps=None)\n--\n\n")
+      .def_readonly("path", &ModelHandle::path, "The checkpoint, as it was given.")
+      .def_readonly("strategy", &ModelHandle::strategy, "As it was given.")
+      .def_property_readonly("config", [](const ModelHandle& self) { return self.open().config(); }, "The model's sizes.")
+      .def_property_readonly(
+          "memory",
+          [](const ModelHandle& self) { return Memory{self.open().weight_bytes(), self.open().new_state().bytes()}; },
+          "Bytes of the weights, and of each state.")
+      .def_property_readonly("placement", [](const ModelHandle& self) { return self.open().placement(); },
+                             R"(One line per run of layers in the same place: "blocks 0-11, head: cpu fp16".)")
+      .def_property_readonly("unused_tensors", [](const ModelHandle& self) { return self.open().unused_tensors(); },
+                             "Tensors of the file that this version has no use for, sorted.")
+      .def_property_readonly("closed", [](const ModelHandle& self) { return !self.model; }, "Whether close() was called.")
+      .def(
+          "new_state", [](const ModelHandle& self) { return std::make_shared<StateHandle>(self.open().new_state()); },
+          R"(new_state(self, /)
+--
+
+The state at the start of a text.
+
+>>> rwkvcpp.load_demo().new_state().tokens_seen
+0
+)")
+      .def("forward", &forward, py::arg("tokens"), py::arg("state") = py::none(), py::arg("all_logits") = false,
+           R"(forward(self, tokens, state=None, all_logits=False)
+--
+
+Feeds one token or many to a state, which is advanced in place; None is the start of a text. Returns the logits after the last
+token, float32 [n_vocab], or after every one, [tokens, n_vocab]. One token at a time or all at once: the same result.
+
+tokens: an int, or a list, tuple, range or array of any integer type.
+
+Raises TokenError for a token outside the vocabulary and for none at all, StateError for a state of another model or one that
+another call is using. After an error or Ctrl-C the state is as it was before the call.
+
+>>> model = rwkvcpp.load_demo()
+>>> state = model.new_state()
+>>> model.forward([10, 11], state, all_logits=True).shape
+(2, 1024)
+>>> bool(abs(model.forward(12, state) - model.forward([10, 11, 12])).max() < 1e-5)
+True
+)")
+      .def("forward_batch", &forward_batch, py::arg("tokens"), py::arg("states") = py::none(), py::arg("all_logits") = false,
+           R"(forward_batch(self, tokens, states=None, all_logits=False)
+--
+
+forward() for several texts at once, of any lengths, each with a state of its own (None: the start of a text): every weight is
+read once for all of them. Returns [texts, n_vocab], or with all_logits a list of [tokens, n_vocab].
+
+>>> model = rwkvcpp.load_demo()
+>>> states = [model.new_state() for _ in range(3)]
+>>> model.forward_batch([[10], [10, 11], range(7)], states).shape
+(3, 1024)
+)")
+      .def(
+          "close", [](ModelHandle& self) { self.model.reset(); }, R"(close(self, /)
+--
+
+Frees the weights, as soon as calls in other threads have returned. States stay valid.
+
+>>> model = rwkvcpp.load_demo()
+>>> model.close()
+>>> model.closed
+True
+)")
+      .def("__enter__", [](py::object self) { return self; })
+      .def("__exit__", [](ModelHandle& self, const py::args&) { self.model.reset(); })
+      .def("__reduce__",
+           [](const ModelHandle& self) {
+             (void)self.open();
+             return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_model"),
+                                   py::make_tuple(std::filesystem::absolute(self.path).string(), self.strategy, self.threads,
+                                                  self.head_norm_eps));
+           })
+      .def("__repr__", &describe);
+  m.def(
+      "_model",
+      [](const std::filesystem::path& path, const std::string& strategy, int threads, std::optional<float> head_norm_eps) {
+        return load(path, strategy, threads, py::none(), head_norm_eps);
+      },
+      "For pickle.");
+}
+
+}  // namespace rwkv::python

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+# Types of the compiled module; the docstrings are in python/bindings.
+import os
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Literal, SupportsIndex, final, overload
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer, Self, TypeAlias
+
+__version__: Final[str]
+
+_Path: TypeAlias = str | os.PathLike[str]
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Progress: TypeAlias = bool | Callable[[int, int], object] | None
+
+# One token, or some: list, tuple, range, array of any integer type.
+_Tokens: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Buffer
+
+@final
+class ModelConfig:
+    version: Final[int]
+    minor: Final[int]
+    n_layer: Final[int]
+    n_embd: Final[int]
+    n_att: Final[int]
+    n_ffn: Final[int]
+    n_vocab: Final[int]
+    n_head: Final[int]
+    head_size: Final[int]
+    head_norm_eps: Final[float]
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Memory:
+    weights: Final[int]
+    state: Final[int]
+
+@final
+class CheckpointInfo:
+    config: Final[ModelConfig]
+    format: Final[str]
+    type: Final[str]
+    parameters: Final[int]
+    bytes: Final[int]
+    has_tokenizer: Final[bool]
+    unused_tensors: Final[list[str]]
+
+def inspect(path: _Path) -> CheckpointInfo: ...
+
+@final
+class Model:
+    def __init__(
+        self,
+        path: _Path,
+        strategy: str = "auto",
+        *,
+        threads: int = 0,
+        progress: _Progress = None,
+        head_norm_eps: float | None = None,
+    ) -> None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def memory(self) -> Memory: ...
+    @property
+    def placement(self) -> str: ...
+    @property
+    def unused_tensors(self) -> list[str]: ...
+    @property
+    def closed(self) -> bool: ...
+    def new_state(self) -> State: ...
+    def forward(self, tokens: _Tokens, state: State | None = None, all_logits: bool = False) -> _Floats: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        all_logits: Literal[False] = False,
+    ) -> _Floats: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        *,
+        all_logits: Literal[True],
+    ) -> list[_Floats]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class State:
+    @staticmethod
+    def load(path: _Path, model: Model) -> State: ...
+    @staticmethod
+    def from_list(arrays: Sequence[npt.ArrayLike], model: Model) -> State: ...
+    @property
+    def tokens_seen(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def closed(self) -> bool: ...
+    def copy(self) -> State: ...
+    def save(self, path: _Path) -> None: ...
+    def to_list(self) -> list[_Floats]: ...
+    def close(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: SupportsIndex | str, /) -> _Floats: ...
+    def __setitem__(self, index: SupportsIndex | str, values: npt.ArrayLike, /) -> None: ...
+    def __iter__(self) -> Iterator[_Floats]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __copy__(self) -> State: ...
+    def __deepcopy__(self, memo: dict[int, Any], /) -> State: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+@final
+class Tokenizer:
+    def __init__(self, vocabulary: _Path) -> None: ...
+    @staticmethod
+    def for_model(model: Model | _Path, vocabulary: _Path | None = None) -> Tokenizer: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    def encode(self, text: str | bytes) -> list[int]: ...
+    def decode(self, tokens: _Tokens, errors: str = "replace") -> str: ...
+    def decode_bytes(self, tokens: _Tokens) -> bytes: ...
+    def stream_decoder(self) -> StreamDecoder: ...
+    def __len__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class StreamDecoder:
+    def __init__(self, tokenizer: Tokenizer) -> None: ...
+    def push(self, token: SupportsIndex) -> str: ...
+    def flush(self) -> str: ...
+
+@final
+class Sampler:
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_p: float = 0.85,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        alpha_presence: float = 0.2,
+        alpha_frequency: float = 0.2,
+        alpha_decay: float = 0.996,
+        token_ban: _Tokens = (),
+        seed: int | None = None,
+    ) -> None: ...
+    def sample(self, logits: npt.ArrayLike) -> int: ...
+    def accept(self, token: SupportsIndex, counts: bool = True) -> None: ...
+    def reset(self) -> None: ...
+
+def sampling_distribution(
+    logits: npt.ArrayLike,
+    *,
+    temperature: float = 1.0,
+    top_p: float = 0.85,
+    top_k: int = 0,
+    min_p: float = 0.0,
+) -> _Floats: ...
+def refine_context(text: str) -> str: ...
+
+@final
+class Stream:
+    @property
+    def text(self) -> str: ...
+    @property
+    def tokens(self) -> list[int]: ...
+    @property
+    def fed_tokens(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def reason(self) -> Literal["max_tokens", "token", "string"] | None: ...
+    @property
+    def stop(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    def close(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> str: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+@final
+class Pipeline:
+    def __init__(self, model: Model, tokenizer: Tokenizer | None = None) -> None: ...
+    @property
+    def model(self) -> Model: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    def generate(
+        self,
+        prompt: str | bytes,
+        max_tokens: int = 100,
+        *,
+        state: State | None = None,
+        temperature: float = 1.0,
+        top_p: float = 0.85,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        alpha_presence: float = 0.2,
+        alpha_frequency: float = 0.2,
+        alpha_decay: float = 0.996,
+        token_ban: _Tokens = (),
+        token_stop: _Tokens = (),
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        chunk_len: int = 256,
+    ) -> str: ...
+    def stream(
+        self,
+        prompt: str | bytes,
+        max_tokens: int = 100,
+        *,
+        state: State | None = None,
+        temperature: float = 1.0,
+        top_p: float = 0.85,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        alpha_presence: float = 0.2,
+        alpha_frequency: float = 0.2,
+        alpha_decay: float = 0.996,
+        token_ban: _Tokens = (),
+        token_stop: _Tokens = (),
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        chunk_len: int = 256,
+    ) -> Stream: ...
+    def read(self, text: str | bytes, state: State, chunk_len: int = 256) -> _Floats: ...
