@@ -3,7 +3,9 @@
 
 namespace rwkv::python {
 
-Floats make_array(const std::vector<std::int64_t>& shape) { return Floats(std::vector<py::ssize_t>(shape.begin(), shape.end())); }
+Floats make_array(const std::vector<std::int64_t>& shape) {
+  return Floats(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
 
 std::span<float> values_of(Floats& array) { return {array.mutable_data(), static_cast<std::size_t>(array.size())}; }
 

@@ -9,11 +9,23 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace rwkv::python {
 
 namespace py = pybind11;
+
+// For class_: a class of the plain kind, as type checkers see it. pybind11's own metaclass serves classes that are derived
+// from.
+inline py::metaclass plain_type() { return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)); }
+
+// __reduce__ of a class that is not sent to other processes: object's own would end this one (pybind11 3.1).
+template <class Class>
+void refuse_pickle(Class& type) {
+  const std::string name = py::str(type.attr("__name__"));
+  type.def("__reduce__", [name](const py::object&) -> py::object { throw py::type_error("cannot pickle " + name); });
+}
 
 void register_errors(py::module_& m);
 void register_config(py::module_& m);
@@ -23,8 +35,29 @@ void register_tokenizer(py::module_& m);
 void register_sampler(py::module_& m);
 void register_pipeline(py::module_& m);
 
+// Base of what classes hold. pybind11 allocates, and does not construct, an object that Python made by __new__ alone; this says
+// no instead. Objects are made by std::make_shared, which does not ask here.
+struct Constructed {
+  static void* operator new(std::size_t) { throw ArgumentError("this object was made without calling its class"); }
+};
+
+// A value of the library as such an object.
+template <class T>
+struct Held : T, Constructed {
+  explicit Held(T value) : T(std::move(value)) {}
+};
+template <class T>
+std::shared_ptr<Held<T>> hold(T value) {
+  return std::make_shared<Held<T>>(std::move(value));
+}
+
+// A config for pickle.
+using ConfigTuple = std::tuple<int, int, int, int, int, int, int, int, int, float>;
+[[nodiscard]] ConfigTuple config_tuple(const ModelConfig& config);
+[[nodiscard]] ModelConfig config_from(const ConfigTuple& tuple);
+
 // A model that can be closed. Calls in other threads keep what they use until they return.
-struct ModelHandle {
+struct ModelHandle : Constructed {
   std::optional<Model> model;
   std::string path, strategy;
   int threads = 0;
@@ -34,7 +67,7 @@ struct ModelHandle {
 };
 
 // A state that two Python threads cannot get at the same time. Arrays that look into it share it.
-struct StateHandle {
+struct StateHandle : Constructed {
   explicit StateHandle(State s) : state(std::make_shared<State>(std::move(s))) {}
 
   std::shared_ptr<State> state;  // empty: closed
@@ -58,7 +91,9 @@ class StateLease {
 };
 
 // A tokenizer, and the vocabulary it was made of, to be made again in another process.
-struct TokenizerHandle {
+struct TokenizerHandle : Constructed {
+  explicit TokenizerHandle(FoundTokenizer vocabulary) : found(std::move(vocabulary)) {}
+
   FoundTokenizer found;
 };
 

@@ -43,6 +43,8 @@ void translate(std::exception_ptr error) {
     raise("NumericError", e.what());
   } catch (const Error& e) {
     raise("RwkvError", e.what());
+  } catch (const py::cast_error& e) {  // a State that was made without calling anything
+    py::set_error(PyExc_TypeError, e.what());
   }
 }
 

@@ -17,7 +17,8 @@ constexpr auto kInterval = std::chrono::milliseconds(20);
 bool in_main_thread() {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
   const py::object& main_thread =
-      storage.call_once_and_store_result([] { return py::object(py::module_::import("threading").attr("main_thread")); }).get_stored();
+      storage.call_once_and_store_result([] { return py::object(py::module_::import("threading").attr("main_thread")); })
+          .get_stored();
   return main_thread().attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
 }
 

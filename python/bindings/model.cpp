@@ -121,15 +121,22 @@ const Model& ModelHandle::open() const {
   return *model;
 }
 
-void register_model(py::module_& m) {
-  py::class_<Memory>(m, "Memory", "Bytes of memory; see Model.memory.", py::is_final())
-      .def_readonly("weights", &Memory::weights, "Of the weights.")
-      .def_readonly("state", &Memory::state, "Of each state.")
-      .def("__repr__", [](const Memory& memory) {
-        return "Memory(weights=" + std::to_string(memory.weights) + ", state=" + std::to_string(memory.state) + ")";
-      });
+#define RWKV_MODEL_SIGNATURE "path, strategy='auto', *, threads=0, progress=None, head_norm_eps=None"
 
-  py::class_<ModelHandle, std::shared_ptr<ModelHandle>>(m, "Model", R"(A loaded RWKV model: immutable, to be used from any number of threads.
+void register_model(py::module_& m) {
+  py::class_<Memory> memory(m, "Memory", "Bytes of memory; see Model.memory.", py::is_final(), plain_type());
+  memory.def_readonly("weights", &Memory::weights, "Of the weights.")
+      .def_readonly("state", &Memory::state, "Of each state.")
+      .def("__repr__", [](const Memory& bytes) {
+        return "Memory(weights=" + std::to_string(bytes.weights) + ", state=" + std::to_string(bytes.state) + ")";
+      });
+  refuse_pickle(memory);
+
+  py::class_<ModelHandle, std::shared_ptr<ModelHandle>>(
+      m, "Model",
+      "Model(" RWKV_MODEL_SIGNATURE
+      ")\n--\n\n"
+      R"(A loaded RWKV model: immutable, to be used from any number of threads.
 
 path: a .pth or .safetensors checkpoint of version 4 to 7, as published; the .pth may be left out.
 strategy: where layers run and in which type: "cpu fp32", "cpu bf16 *20 -> cpu fp32" ...
@@ -144,22 +151,28 @@ Raises MissingFileError, FileError, CheckpointError, StrategyError, DeviceError,
 >>> logits.shape
 (1024,)
 )",
-                                                        py::is_final())
+      py::is_final(), plain_type())
       .def(py::init(&load), py::arg("path"), py::arg("strategy") = "auto", py::kw_only(), py::arg("threads") = 0,
            py::arg("progress") = py::none(), py::arg("head_norm_eps") = py::none(),
-           "__init__(self, path, strategy='auto', *, threads=0, progress=None, head_norm_eps=None)\n--\n\n")
+           "__init__(self, " RWKV_MODEL_SIGNATURE ")\n--\n\n")
       .def_readonly("path", &ModelHandle::path, "The checkpoint, as it was given.")
       .def_readonly("strategy", &ModelHandle::strategy, "As it was given.")
-      .def_property_readonly("config", [](const ModelHandle& self) { return self.open().config(); }, "The model's sizes.")
+      .def_property_readonly(
+          "config", [](const ModelHandle& self) { return self.open().config(); }, "The model's sizes.")
       .def_property_readonly(
           "memory",
-          [](const ModelHandle& self) { return Memory{self.open().weight_bytes(), self.open().new_state().bytes()}; },
+          [](const ModelHandle& self) {
+            return Memory{self.open().weight_bytes(), self.open().new_state().bytes()};
+          },
           "Bytes of the weights, and of each state.")
-      .def_property_readonly("placement", [](const ModelHandle& self) { return self.open().placement(); },
-                             R"(One line per run of layers in the same place: "blocks 0-11, head: cpu fp16".)")
-      .def_property_readonly("unused_tensors", [](const ModelHandle& self) { return self.open().unused_tensors(); },
-                             "Tensors of the file that this version has no use for, sorted.")
-      .def_property_readonly("closed", [](const ModelHandle& self) { return !self.model; }, "Whether close() was called.")
+      .def_property_readonly(
+          "placement", [](const ModelHandle& self) { return self.open().placement(); },
+          R"(One line per run of layers in the same place: "blocks 0-11, head: cpu fp16".)")
+      .def_property_readonly(
+          "unused_tensors", [](const ModelHandle& self) { return self.open().unused_tensors(); },
+          "Tensors of the file that this version has no use for, sorted.")
+      .def_property_readonly(
+          "closed", [](const ModelHandle& self) { return !self.model; }, "Whether close() was called.")
       .def(
           "new_state", [](const ModelHandle& self) { return std::make_shared<StateHandle>(self.open().new_state()); },
           R"(new_state(self, /)

@@ -12,7 +12,9 @@
 namespace rwkv::python {
 namespace {
 
-struct PipelineHandle {
+struct PipelineHandle : Constructed {
+  PipelineHandle(std::shared_ptr<ModelHandle> m, TokenizerHandlePtr t) : model(std::move(m)), tokenizer(std::move(t)) {}
+
   std::shared_ptr<ModelHandle> model;
   TokenizerHandlePtr tokenizer;
 
@@ -20,7 +22,7 @@ struct PipelineHandle {
 };
 
 // A text being generated. Nothing runs between two calls, so it can be left at any time.
-class Stream {
+class Stream : public Constructed {
  public:
   Stream(Generation generation, StatePtr state)
       : generation_(std::move(generation)), state_(std::move(state)), memory_(state_->state) {}
@@ -83,7 +85,7 @@ std::vector<std::string> stops_from(const py::object& stop) {
   return stop.cast<std::vector<std::string>>();
 }
 
-std::unique_ptr<Stream> start(const PipelineHandle& self, const std::string& prompt, int max_tokens, const py::object& state,
+std::shared_ptr<Stream> start(const PipelineHandle& self, const std::string& prompt, int max_tokens, const py::object& state,
                               float temperature, float top_p, int top_k, float min_p, double alpha_presence,
                               double alpha_frequency, double alpha_decay, py::handle token_ban, py::handle token_stop,
                               const py::object& stop, py::handle seed, int chunk_len) {
@@ -98,7 +100,7 @@ std::unique_ptr<Stream> start(const PipelineHandle& self, const std::string& pro
   const Pipeline pipeline = self.open();
   StatePtr used = state.is_none() ? std::make_shared<StateHandle>(pipeline.model().new_state()) : state.cast<StatePtr>();
   const StateLease lease(used);
-  return std::make_unique<Stream>(pipeline.start(prompt, *lease, options), used);
+  return std::make_shared<Stream>(pipeline.start(prompt, *lease, options), used);
 }
 
 std::string generate(const PipelineHandle& self, const std::string& prompt, int max_tokens, const py::object& state,
@@ -127,8 +129,8 @@ Floats read(const PipelineHandle& self, const std::string& text, const StatePtr&
 }
 
 // Signature of generate() and stream().
-#define RWKV_GENERATE_SIGNATURE                                                                                               \
-  "(self, prompt, max_tokens=100, *, state=None, temperature=1.0, top_p=0.85, top_k=0, min_p=0.0, alpha_presence=0.2, "      \
+#define RWKV_GENERATE_SIGNATURE                                                                                         \
+  "(self, prompt, max_tokens=100, *, state=None, temperature=1.0, top_p=0.85, top_k=0, min_p=0.0, alpha_presence=0.2, " \
   "alpha_frequency=0.2, alpha_decay=0.996, token_ban=(), token_stop=(), stop=(), seed=None, chunk_len=256)\n--\n\n"
 
 template <class Class, class Function>
@@ -139,7 +141,8 @@ void def_generate(Class& pipeline, const char* name, Function function, const ch
 }
 
 void register_stream(py::module_& m) {
-  py::class_<Stream>(m, "Stream", R"(The pieces of a text that is being generated; see Pipeline.stream().
+  py::class_<Stream, std::shared_ptr<Stream>> stream(m, "Stream",
+                                                     R"(The pieces of a text that is being generated; see Pipeline.stream().
 
 Work is done only while a piece is asked for: an abandoned stream costs nothing, and its state is behind the last token that was
 fed. After an error it has ended.
@@ -151,17 +154,24 @@ fed. After an error it has ended.
 ...     stream.reason
  |7| plus| |8| is| |1|5|.|'string'
 )",
-                     py::is_final())
-      .def_property_readonly("text", [](const Stream& s) { return s.text(); }, "All pieces so far.")
-      .def_property_readonly("tokens", [](const Stream& s) { return s.result().tokens; },
-                             "Generated so far; without the stop token, with those of a stop string.")
-      .def_property_readonly("fed_tokens", [](const Stream& s) { return s.result().fed_tokens; },
-                             "How many of tokens the state has seen: feed it the others to go on from exactly here.")
-      .def_property_readonly("prompt_tokens", [](const Stream& s) { return s.result().prompt_tokens; }, "Of the prompt, once read.")
+                                                     py::is_final(), plain_type());
+  stream
+      .def_property_readonly(
+          "text", [](const Stream& s) { return s.text(); }, "All pieces so far.")
+      .def_property_readonly(
+          "tokens", [](const Stream& s) { return s.result().tokens; },
+          "Generated so far; without the stop token, with those of a stop string.")
+      .def_property_readonly(
+          "fed_tokens", [](const Stream& s) { return s.result().fed_tokens; },
+          "How many of tokens the state has seen: feed it the others to go on from exactly here.")
+      .def_property_readonly(
+          "prompt_tokens", [](const Stream& s) { return s.result().prompt_tokens; }, "Of the prompt, once read.")
       .def_property_readonly("reason", &Stream::reason,
                              R"(Why the text ended: "max_tokens", "token" or "string"; None if it did not.)")
-      .def_property_readonly("stop", [](const Stream& s) { return s.result().stop; }, "The stop string that was met, or ''.")
-      .def_property_readonly("state", [](const Stream& s) { return s.state(); }, "The state it advances.")
+      .def_property_readonly(
+          "stop", [](const Stream& s) { return s.result().stop; }, "The stop string that was met, or ''.")
+      .def_property_readonly(
+          "state", [](const Stream& s) { return s.state(); }, "The state it advances.")
       .def("close", &Stream::close, R"(close(self, /)
 --
 
@@ -178,29 +188,41 @@ Ends it.
            })
       .def("__enter__", [](py::object self) { return self; })
       .def("__exit__", [](Stream& self, const py::args&) { self.close(); });
+  refuse_pickle(stream);
 }
 
 }  // namespace
 
+#define RWKV_PIPELINE_SIGNATURE "model, tokenizer=None"
+
 void register_pipeline(py::module_& m) {
   register_stream(m);
-  py::class_<PipelineHandle> pipeline(m, "Pipeline", R"(Text in, text out: a model, its tokenizer (None: the one that Tokenizer.for_model() finds) and a sampler.
+  py::class_<PipelineHandle, std::shared_ptr<PipelineHandle>> pipeline(
+      m, "Pipeline",
+      "Pipeline(" RWKV_PIPELINE_SIGNATURE
+      ")\n--\n\n"
+      R"(Text in, text out: a model, its tokenizer (None: the one that Tokenizer.for_model() finds) and a sampler.
 
 >>> pipeline = rwkvcpp.Pipeline(rwkvcpp.load_demo())
 >>> pipeline.generate("User: What is 2 plus 2?\n\nAssistant:", temperature=0, stop="\n\n")
 ' 2 plus 2 is 4.'
 )",
-                                      py::is_final());
+      py::is_final(), plain_type());
   pipeline
       .def(py::init([](std::shared_ptr<ModelHandle> model, TokenizerHandlePtr tokenizer) {
              if (!tokenizer) tokenizer = tokenizer_for(py::cast(model), {});
-             return PipelineHandle{std::move(model), std::move(tokenizer)};
+             return std::make_shared<PipelineHandle>(std::move(model), std::move(tokenizer));
            }),
            py::arg("model").none(false), py::arg("tokenizer") = py::none(),
-           "__init__(self, model, tokenizer=None)\n--\n\n")
+           "__init__(self, " RWKV_PIPELINE_SIGNATURE ")\n--\n\n")
       .def_readonly("model", &PipelineHandle::model, "Its model.")
       .def_readonly("tokenizer", &PipelineHandle::tokenizer, "Its tokenizer.")
-      .def("read", &read, py::arg("text"), py::arg("state"), py::arg("chunk_len") = 256, R"(read(self, text, state, chunk_len=256)
+      .def("__reduce__",
+           [](const py::object& self) {
+             return py::make_tuple(py::type::of(self), py::make_tuple(self.attr("model"), self.attr("tokenizer")));
+           })
+      .def("read", &read, py::arg("text"), py::arg("state"), py::arg("chunk_len") = 256,
+           R"(read(self, text, state, chunk_len=256)
 --
 
 Feeds a text to a state without generating; returns the logits after it, [n_vocab]. Memory does not grow with the text.
@@ -223,7 +245,10 @@ Raises ArgumentError and TokenError before the state is touched. Ctrl-C leaves t
 >>> pipeline.generate("Once upon a time", 8, seed=1) == pipeline.generate("Once upon a time", 8, seed=1)
 True
 )");
-  def_generate(pipeline, "stream", &start, "stream" RWKV_GENERATE_SIGNATURE R"(As generate(), but returns an iterator of pieces of text as soon as they are certain. They are valid text: a character is never cut.
+  def_generate(
+      pipeline, "stream", &start,
+      "stream" RWKV_GENERATE_SIGNATURE
+      R"(As generate(), but returns an iterator of pieces of text as soon as they are certain. They are valid text: a character is never cut.
 
 >>> pipeline = rwkvcpp.Pipeline(rwkvcpp.load_demo())
 >>> "".join(pipeline.stream("Once upon a time", 8, seed=1)) == pipeline.generate("Once upon a time", 8, seed=1)

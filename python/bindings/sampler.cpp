@@ -27,9 +27,10 @@ std::vector<float> logits_from(py::handle object) {
   return {logits.data(), logits.data() + logits.size()};
 }
 
-Sampler make(float temperature, float top_p, int top_k, float min_p, double alpha_presence, double alpha_frequency,
-             double alpha_decay, py::handle token_ban, py::handle seed) {
-  return Sampler(sampling_options(temperature, top_p, top_k, min_p, alpha_presence, alpha_frequency, alpha_decay, token_ban, seed));
+std::shared_ptr<Held<Sampler>> make(float temperature, float top_p, int top_k, float min_p, double alpha_presence,
+                                    double alpha_frequency, double alpha_decay, py::handle token_ban, py::handle seed) {
+  return hold(Sampler(
+      sampling_options(temperature, top_p, top_k, min_p, alpha_presence, alpha_frequency, alpha_decay, token_ban, seed)));
 }
 
 Floats distribution(py::handle object, float temperature, float top_p, int top_k, float min_p) {
@@ -59,8 +60,16 @@ SamplingOptions sampling_options(float temperature, float top_p, int top_k, floa
           .seed = seed_from(seed)};
 }
 
+#define RWKV_SAMPLER_SIGNATURE                                                                                       \
+  "*, temperature=1.0, top_p=0.85, top_k=0, min_p=0.0, alpha_presence=0.2, alpha_frequency=0.2, alpha_decay=0.996, " \
+  "token_ban=(), seed=None"
+
 void register_sampler(py::module_& m) {
-  py::class_<Sampler>(m, "Sampler", R"(From logits to the next token: bans, penalties for what was drawn before, cuts, temperature, a seeded draw. The rules and the
+  py::class_<Held<Sampler>, std::shared_ptr<Held<Sampler>>> sampler(
+      m, "Sampler",
+      "Sampler(" RWKV_SAMPLER_SIGNATURE
+      ")\n--\n\n"
+      R"(From logits to the next token: bans, penalties for what was drawn before, cuts, temperature, a seeded draw. The rules and the
 defaults are those of the rwkv package; temperature=0 is greedy, top_p=1 and top_k=0 are off. One per text.
 
 Raises ArgumentError for a value outside its range.
@@ -69,12 +78,13 @@ Raises ArgumentError for a value outside its range.
 >>> sampler.sample([0.0, 2.0, 1.0])
 1
 )",
-                      py::is_final())
-      .def(py::init(&make), py::kw_only(), RWKV_SAMPLING_ARGUMENTS, py::arg("token_ban") = py::tuple(), py::arg("seed") = py::none(),
-           "__init__(self, *, temperature=1.0, top_p=0.85, top_k=0, min_p=0.0, alpha_presence=0.2, alpha_frequency=0.2, alpha_decay=0.996, token_ban=(), seed=None)\n--\n\n")
+      py::is_final(), plain_type());
+  sampler
+      .def(py::init(&make), py::kw_only(), RWKV_SAMPLING_ARGUMENTS, py::arg("token_ban") = py::tuple(),
+           py::arg("seed") = py::none(), "__init__(self, " RWKV_SAMPLER_SIGNATURE ")\n--\n\n")
       .def(
           "sample",
-          [](Sampler& self, py::handle logits) {
+          [](Held<Sampler>& self, py::handle logits) {
             std::vector<float> values = logits_from(logits);
             return self.sample(values);
           },
@@ -88,7 +98,7 @@ Raises NumericError for NaN or infinity and when no token is left.
 1
 )")
       .def(
-          "accept", [](Sampler& self, py::handle token, bool counts) { self.accept(token_from(token), counts); },
+          "accept", [](Held<Sampler>& self, py::handle token, bool counts) { self.accept(token_from(token), counts); },
           py::arg("token"), py::arg("counts") = true, R"(accept(self, token, counts=True)
 --
 
@@ -97,18 +107,20 @@ penalty only.
 
 >>> rwkvcpp.Sampler().accept(5)
 )")
-      .def("reset", &Sampler::reset, R"(reset(self, /)
+      .def(
+          "reset", [](Held<Sampler>& self) { self.reset(); }, R"(reset(self, /)
 --
 
 Forgets what was drawn; the random sequence goes on.
 
 >>> rwkvcpp.Sampler().reset()
 )")
-      .def("__repr__", [](const Sampler& self) {
+      .def("__repr__", [](const Held<Sampler>& self) {
         const SamplingOptions& o = self.options();
         return "Sampler(temperature=" + std::string(py::repr(py::float_(o.temperature))) +
                ", top_p=" + std::string(py::repr(py::float_(o.top_p))) + ", top_k=" + std::to_string(o.top_k) + ")";
       });
+  refuse_pickle(sampler);
   m.def("sampling_distribution", &distribution, py::arg("logits"), py::kw_only(), py::arg("temperature") = 1.0f,
         py::arg("top_p") = 0.85f, py::arg("top_k") = 0, py::arg("min_p") = 0.0f,
         R"(sampling_distribution(logits, *, temperature=1.0, top_p=0.85, top_k=0, min_p=0.0)

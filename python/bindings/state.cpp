@@ -101,22 +101,12 @@ bool equal(const StatePtr& a, const StatePtr& b) {
 py::tuple reduce(const StatePtr& self) {
   const StateLease state(self);
   const State::Snapshot s = state->snapshot();
-  const ModelConfig& c = s.config;
   return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_state"),
-                        py::make_tuple(py::make_tuple(c.version, c.minor, c.n_layer, c.n_embd, c.n_att, c.n_ffn, c.n_vocab,
-                                                      c.n_head, c.head_size, c.head_norm_eps),
-                                       s.fingerprint, s.tokens_seen, to_list(s.arrays)));
+                        py::make_tuple(config_tuple(s.config), s.fingerprint, s.tokens_seen, to_list(s.arrays)));
 }
 
-StatePtr restore(const std::tuple<int, int, int, int, int, int, int, int, int, float>& config, std::uint64_t fingerprint,
-                 std::int64_t tokens_seen, const py::sequence& list) {
-  State::Snapshot s;
-  ModelConfig& c = s.config;
-  std::tie(c.version, c.minor, c.n_layer, c.n_embd, c.n_att, c.n_ffn, c.n_vocab, c.n_head, c.head_size, c.head_norm_eps) = config;
-  s.fingerprint = fingerprint;
-  s.tokens_seen = tokens_seen;
-  s.arrays = arrays_from(list);
-  return std::make_shared<StateHandle>(State(s));
+StatePtr restore(const ConfigTuple& config, std::uint64_t fingerprint, std::int64_t tokens_seen, const py::sequence& list) {
+  return std::make_shared<StateHandle>(State({config_from(config), fingerprint, tokens_seen, arrays_from(list)}));
 }
 
 void close(const StatePtr& self) {
@@ -153,7 +143,7 @@ another thread; calls that get in each other's way raise StateError.
 ...     state
 State(RWKV-7, 12 arrays, 202752 bytes, 3 tokens seen)
 )",
-                                    py::is_final())
+                                    py::is_final(), plain_type())
       .def_static(
           "load",
           [](const std::filesystem::path& path, const ModelHandle& model) {
@@ -181,9 +171,11 @@ The reverse of to_list(). Arrays of any number type, in order, with equal shapes
 >>> rwkvcpp.State.from_list(state.to_list(), model) == state
 True
 )")
-      .def_property_readonly("tokens_seen", [](const StatePtr& self) { return StateLease(self)->tokens_seen(); },
-                             "Tokens fed since the start of the text.")
-      .def_property_readonly("nbytes", [](const StatePtr& self) { return StateLease(self)->bytes(); }, "Bytes of memory it takes.")
+      .def_property_readonly(
+          "tokens_seen", [](const StatePtr& self) { return StateLease(self)->tokens_seen(); },
+          "Tokens fed since the start of the text.")
+      .def_property_readonly(
+          "nbytes", [](const StatePtr& self) { return StateLease(self)->bytes(); }, "Bytes of memory it takes.")
       .def_property_readonly(
           "names",
           [](const StatePtr& self) {
@@ -193,7 +185,8 @@ True
             return names;
           },
           R"(Of the arrays, in order: "blocks.0.att_x" ...)")
-      .def_property_readonly("closed", [](const StatePtr& self) { return !self->state; }, "Whether close() was called.")
+      .def_property_readonly(
+          "closed", [](const StatePtr& self) { return !self->state; }, "Whether close() was called.")
       .def("copy", &copy, R"(copy(self, /)
 --
 

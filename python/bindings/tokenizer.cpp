@@ -17,7 +17,9 @@ constexpr const char* kWorldFile = "rwkv_vocab_v20230424.txt";
 constexpr int kMostTokens = std::numeric_limits<int>::max();
 
 // The package's own copy of the World vocabulary.
-Path world_file() { return Path(py::module_::import("rwkvcpp").attr("__file__").cast<std::string>()).parent_path() / kWorldFile; }
+Path world_file() {
+  return Path(py::module_::import("rwkvcpp").attr("__file__").cast<std::string>()).parent_path() / kWorldFile;
+}
 
 TokenizerHandlePtr load(const Path& vocabulary) {
   const py::gil_scoped_release release;
@@ -76,8 +78,15 @@ TokenizerHandlePtr restore(const std::string& content, const std::string& source
 
 }  // namespace
 
+#define RWKV_TOKENIZER_SIGNATURE "vocabulary"
+
+#define RWKV_STREAMDECODER_SIGNATURE "tokenizer"
+
 void register_tokenizer(py::module_& m) {
-  py::class_<TokenizerHandle, TokenizerHandlePtr>(m, "Tokenizer", R"(Text to token ids and back. Immutable.
+  py::class_<TokenizerHandle, TokenizerHandlePtr>(m, "Tokenizer",
+                                                  "Tokenizer(" RWKV_TOKENIZER_SIGNATURE
+                                                  ")\n--\n\n"
+                                                  R"(Text to token ids and back. Immutable.
 
 vocabulary: a World vocabulary or a Hugging Face tokenizer.json of the GPT-NeoX kind, told apart by content, or the word "bytes".
 Raises FileError, TokenizerError. for_model() finds the one that a model needs.
@@ -88,9 +97,8 @@ Raises FileError, TokenizerError. for_model() finds the one that a model needs.
 >>> tokenizer.decode([72, 105])
 'Hi'
 )",
-                                                  py::is_final())
-      .def(py::init(&load), py::arg("vocabulary"),
-           "__init__(self, vocabulary)\n--\n\n")
+                                                  py::is_final(), plain_type())
+      .def(py::init(&load), py::arg("vocabulary"), "__init__(self, " RWKV_TOKENIZER_SIGNATURE ")\n--\n\n")
       .def_static("for_model", &tokenizer_for, py::arg("model"), py::arg("vocabulary") = py::none(),
                   R"(for_model(model, vocabulary=None)
 --
@@ -101,9 +109,10 @@ beside it that fits; else bytes for 256 outputs and World for 65,536. Raises Tok
 >>> rwkvcpp.Tokenizer.for_model(rwkvcpp.load_demo()).encode("Once upon a time")
 [817, 584, 270, 382]
 )")
-      .def_property_readonly("kind", [](const TokenizerHandle& self) { return self.found.tokenizer->kind(); },
-                             R"("world", "bpe" or "bytes".)")
-      .def_property_readonly("source", [](const TokenizerHandle& self) { return self.found.source; }, "Where it came from.")
+      .def_property_readonly(
+          "kind", [](const TokenizerHandle& self) { return self.found.tokenizer->kind(); }, R"("world", "bpe" or "bytes".)")
+      .def_property_readonly(
+          "source", [](const TokenizerHandle& self) { return self.found.source; }, "Where it came from.")
       .def("encode", &encode, py::arg("text"), R"(encode(self, text)
 --
 
@@ -131,7 +140,7 @@ The exact bytes of tokens.
 b'H\xff'
 )")
       .def(
-          "stream_decoder", [](const TokenizerHandle& self) { return StreamDecoder(self.found.tokenizer); },
+          "stream_decoder", [](const TokenizerHandle& self) { return hold(StreamDecoder(self.found.tokenizer)); },
           R"(stream_decoder(self, /)
 --
 
@@ -149,17 +158,22 @@ Joins tokens to text one by one; see StreamDecoder.
       });
   m.def("_tokenizer", &restore, "For pickle.");
 
-  py::class_<StreamDecoder>(m, "StreamDecoder", R"(Joins tokens to text piece by piece and holds a character back only as long as its bytes are incomplete.
+  py::class_<Held<StreamDecoder>, std::shared_ptr<Held<StreamDecoder>>> decoder(
+      m, "StreamDecoder",
+      "StreamDecoder(" RWKV_STREAMDECODER_SIGNATURE
+      ")\n--\n\n"
+      R"(Joins tokens to text piece by piece and holds a character back only as long as its bytes are incomplete.
 
 >>> decoder = rwkvcpp.StreamDecoder(rwkvcpp.Tokenizer("bytes"))
 >>> decoder.push(72)
 'H'
 )",
-                            py::is_final())
-      .def(py::init([](const TokenizerHandle& tokenizer) { return StreamDecoder(tokenizer.found.tokenizer); }), py::arg("tokenizer"),
-           "__init__(self, tokenizer)\n--\n\n")
+      py::is_final(), plain_type());
+  decoder
+      .def(py::init([](const TokenizerHandle& tokenizer) { return hold(StreamDecoder(tokenizer.found.tokenizer)); }),
+           py::arg("tokenizer"), "__init__(self, " RWKV_STREAMDECODER_SIGNATURE ")\n--\n\n")
       .def(
-          "push", [](StreamDecoder& self, py::handle token) { return self.push(token_from(token)); }, py::arg("token"),
+          "push", [](Held<StreamDecoder>& self, py::handle token) { return self.push(token_from(token)); }, py::arg("token"),
           R"(push(self, token)
 --
 
@@ -168,7 +182,8 @@ The text that is complete with this token; bytes that can never become valid UTF
 >>> rwkvcpp.StreamDecoder(rwkvcpp.Tokenizer("bytes")).push(72)
 'H'
 )")
-      .def("flush", &StreamDecoder::flush, R"(flush(self, /)
+      .def(
+          "flush", [](Held<StreamDecoder>& self) { return self.flush(); }, R"(flush(self, /)
 --
 
 What is still held back, as U+FFFD; empty if nothing is.
@@ -176,6 +191,7 @@ What is still held back, as U+FFFD; empty if nothing is.
 >>> rwkvcpp.StreamDecoder(rwkvcpp.Tokenizer("bytes")).flush()
 ''
 )");
+  refuse_pickle(decoder);
 }
 
 }  // namespace rwkv::python

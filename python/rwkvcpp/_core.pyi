@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, SupportsIndex, final, overload
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Buffer, Self, TypeAlias
+from typing_extensions import Buffer, Never, Self, TypeAlias
 
 __version__: Final[str]
 
@@ -20,33 +20,55 @@ _Tokens: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Buffer
 
 @final
 class ModelConfig:
-    version: Final[int]
-    minor: Final[int]
-    n_layer: Final[int]
-    n_embd: Final[int]
-    n_att: Final[int]
-    n_ffn: Final[int]
-    n_vocab: Final[int]
-    n_head: Final[int]
-    head_size: Final[int]
-    head_norm_eps: Final[float]
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def minor(self) -> int: ...
+    @property
+    def n_layer(self) -> int: ...
+    @property
+    def n_embd(self) -> int: ...
+    @property
+    def n_att(self) -> int: ...
+    @property
+    def n_ffn(self) -> int: ...
+    @property
+    def n_vocab(self) -> int: ...
+    @property
+    def n_head(self) -> int: ...
+    @property
+    def head_size(self) -> int: ...
+    @property
+    def head_norm_eps(self) -> float: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Memory:
-    weights: Final[int]
-    state: Final[int]
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def weights(self) -> int: ...
+    @property
+    def state(self) -> int: ...
 
 @final
 class CheckpointInfo:
-    config: Final[ModelConfig]
-    format: Final[str]
-    type: Final[str]
-    parameters: Final[int]
-    bytes: Final[int]
-    has_tokenizer: Final[bool]
-    unused_tensors: Final[list[str]]
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def has_tokenizer(self) -> bool: ...
+    @property
+    def unused_tensors(self) -> list[str]: ...
 
 def inspect(path: _Path) -> CheckpointInfo: ...
 
@@ -101,6 +123,7 @@ class Model:
 
 @final
 class State:
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @staticmethod
     def load(path: _Path, model: Model) -> State: ...
     @staticmethod
@@ -183,6 +206,7 @@ def refine_context(text: str) -> str: ...
 
 @final
 class Stream:
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def text(self) -> str: ...
     @property
