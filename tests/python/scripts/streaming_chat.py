@@ -65,4 +65,4 @@ state = before
 np.random.seed(3)
 two = answer("What is 2 plus 3?", 20)
 print("retried from a copy of the state:", one == two)
-print("history is text:", pipeline.decode(history).startswith("User: hi"))
+print("history is text:", pipeline.decode(history[:5]).startswith("User"))
