@@ -26,7 +26,9 @@ def main() -> None:
     print(f"{args.state}: {state.tokens_seen} tokens remembered")
     for said in args.say:
         prompt = f"User: {said}\n\nAssistant:"
-        stream = pipeline.stream(prompt, 200, state=state, temperature=0, stop="\n\n", token_stop=0)
+        stream = pipeline.stream(
+            prompt, 200, state=state, temperature=0, alpha_presence=0, alpha_frequency=0, stop="\n\n", token_stop=0
+        )
         print(prompt + "".join(stream) + "\n")
         # The state has not seen the last token yet; see streaming_chat.py.
         if unseen := stream.tokens[stream.fed_tokens :]:
