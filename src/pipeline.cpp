@@ -57,8 +57,8 @@ bool Generation::step() { return loop_->step(); }
 const Generated& Generation::result() const noexcept { return loop_->result(); }
 
 Generation Pipeline::start(std::string_view prompt, State& state, const GenerateOptions& options) const {
-  return Generation(std::make_unique<GenerateLoop>(logits_of(model_, state, options.poll), tokenizer_,
-                                                   tokenizer_->encode(prompt), options));
+  return Generation(
+      std::make_unique<GenerateLoop>(logits_of(model_, state, options.poll), tokenizer_, tokenizer_->encode(prompt), options));
 }
 
 Generated Pipeline::generate(std::string_view prompt, State& state, const GenerateOptions& options) const {

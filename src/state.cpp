@@ -10,7 +10,11 @@
 namespace rwkv {
 
 StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, const std::shared_ptr<Device>& device)
-    : config(c), fingerprint(model), slots(find_architecture(c.version)->state_slots(c)), offsets{0}, devices(c.n_layer, device) {
+    : config(c),
+      fingerprint(model),
+      slots(find_architecture(c.version)->state_slots(c)),
+      offsets{0},
+      devices(c.n_layer, device) {
   for (const Slot& slot : slots) offsets.push_back(offsets.back() + slot.count());
   initial_s.resize(devices.size());
 }
@@ -21,9 +25,8 @@ void StateLayout::check(std::span<const State::Array> arrays) const {
   for (std::size_t n = 0; n < arrays.size(); ++n) {
     const Slot& slot = slots[n % slots.size()];
     if (arrays[n].shape != slot.shape || static_cast<std::int64_t>(arrays[n].values.size()) != slot.count()) {
-      throw StateError(message("state: blocks.", n / slots.size(), ".", slot.name, ": expected shape ",
-                               shape_text(slot.shape), ", found ", shape_text(arrays[n].shape), " with ",
-                               arrays[n].values.size(), " values"));
+      throw StateError(message("state: blocks.", n / slots.size(), ".", slot.name, ": expected shape ", shape_text(slot.shape),
+                               ", found ", shape_text(arrays[n].shape), " with ", arrays[n].values.size(), " values"));
     }
   }
 }
@@ -122,7 +125,8 @@ std::vector<State::View> State::views() {
       throw DeviceError(message("the state lies on ", l.devices[layer]->name(), "; copy it with arrays()"));
     }
     for (std::size_t i = 0; i < l.slots.size(); ++i) {
-      views.push_back({message("blocks.", layer, ".", l.slots[i].name), l.slots[i].shape,
+      views.push_back({message("blocks.", layer, ".", l.slots[i].name),
+                       l.slots[i].shape,
                        {impl_->slot(layer, i), static_cast<std::size_t>(l.slots[i].count())}});
     }
   }

@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -19,7 +20,9 @@ inline std::filesystem::path shared(const std::string& name) { return std::files
 // A file of the running test alone: tests run at the same time.
 inline std::filesystem::path temporary_file(const std::string& name) {
   const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
-  return std::filesystem::path(testing::TempDir()) / (std::string(test->test_suite_name()) + "." + test->name() + "." + name);
+  std::string file = std::string(test->test_suite_name()) + "." + test->name() + "." + name;
+  std::replace(file.begin(), file.end(), '/', '.');  // of parameterised tests
+  return std::filesystem::path(testing::TempDir()) / file;
 }
 
 inline std::string read_file(const std::filesystem::path& path) {

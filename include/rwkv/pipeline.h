@@ -76,8 +76,8 @@ class Pipeline {
   // The same, step by step. `state` must outlive it. Options and prompt are checked here, the state is first touched by step().
   [[nodiscard]] Generation start(std::string_view prompt, State& state, const GenerateOptions& options = {}) const;
 
-  // Feeds text without generating; of the options only chunk_len, on_prompt and poll matter. Returns the logits after it, [n_vocab];
-  // empty if on_prompt stopped before the end.
+  // Feeds text without generating; of the options only chunk_len, on_prompt and poll matter. Returns the logits after it,
+  // [n_vocab]; empty if on_prompt stopped before the end.
   std::vector<float> read(std::string_view text, State& state, const GenerateOptions& options = {}) const;
 
   [[nodiscard]] const Model& model() const noexcept { return model_; }

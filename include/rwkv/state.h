@@ -42,8 +42,8 @@ class State {
   // The reverse of arrays(): all of them, in order, with equal shapes. Throws StateError and leaves the state as it was.
   void assign(std::span<const Array> arrays);
 
-  // The arrays where they lie, for states in host memory; DeviceError for others. Writing to them changes the state. Valid until
-  // the state is assigned to, moved from or destroyed; forward() advances them in place.
+  // The arrays where they lie, for states in host memory; DeviceError for others. Writing to them changes the state. Valid
+  // until the state is assigned to, moved from or destroyed; forward() advances them in place.
   struct View {
     std::string name;
     std::vector<std::int64_t> shape;

@@ -40,7 +40,8 @@ class ByteTokenizer : public Tokenizer {
   std::array<char, 256> bytes_{};
 };
 
-Generated generate_all(LogitSource source, TokenizerPtr tokenizer, std::span<const Token> prompt, const GenerateOptions& options) {
+Generated generate_all(LogitSource source, TokenizerPtr tokenizer, std::span<const Token> prompt,
+                       const GenerateOptions& options) {
   GenerateLoop loop(std::move(source), std::move(tokenizer), {prompt.begin(), prompt.end()}, options);
   while (loop.step()) {
   }
@@ -289,6 +290,35 @@ TEST(RefineContext, EqualsTheReferenceCases) {
 TEST(RefineContext, TrimsAllUnicodeWhiteSpaceAndKeepsWhatLooksLikeIt) {
   EXPECT_EQ(refine_context("\u00a0\u2009a b\u2028\x1c\n\u200b\n\u0085"), "\na b\n\u200b");  // U+200B is not white space
   EXPECT_EQ(refine_context("\u00e0\xa0"), "\n\u00e0\xa0");
+}
+
+TEST(GenerateLoop, FeedsNothingBeforeTheFirstStepAndOneTokenPerStep) {
+  Script script("abc");
+  GenerateLoop loop(script.source(), std::make_shared<ByteTokenizer>(), {5, 6}, plain(3));
+  EXPECT_TRUE(script.fed.empty());
+  std::vector<std::string> texts;
+  while (loop.step()) texts.push_back(loop.result().text);
+  EXPECT_EQ(texts, (std::vector<std::string>{"a", "ab"}));
+  EXPECT_EQ(loop.result().text, "abc");
+  EXPECT_EQ(script.fed, (std::vector<std::vector<Token>>{{5, 6}, {'a'}, {'b'}}));
+  EXPECT_FALSE(loop.step());
+  EXPECT_EQ(script.fed.size(), 3u);
+}
+
+TEST(GenerateLoop, APollIsAskedBeforeEachTokenAndEndsTheTextByThrowing) {
+  Script script("abc");
+  int polls = 0;
+  GenerateOptions options = plain(3);
+  options.poll = [&] {
+    if (++polls == 3) throw std::runtime_error("stop");
+  };
+  GenerateLoop loop(script.source(), std::make_shared<ByteTokenizer>(), {5}, options);
+  EXPECT_TRUE(loop.step());
+  EXPECT_TRUE(loop.step());
+  EXPECT_THROW(loop.step(), std::runtime_error);
+  EXPECT_EQ(loop.result().text, "ab");
+  EXPECT_EQ(loop.result().fed_tokens, 1);
+  EXPECT_FALSE(loop.step());
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// States as values: looked into, compared, taken apart and put together.
+#include <rwkv/model.h>
+
+#include <algorithm>
+
+#include "golden/golden.h"
+#include "unit/made_checkpoint.h"
+
+namespace rwkv::test {
+namespace {
+
+class StateValue : public testing::TestWithParam<int> {
+ protected:
+  StateValue()
+      : model_(MadeCheckpoint(GetParam()).write("state_value"), "cpu fp32", {.threads = 1}), state_(model_.new_state()) {
+    model_.forward(std::vector<Token>{1, 2, 3}, state_, {});
+  }
+
+  Model model_;
+  State state_;
+};
+
+TEST_P(StateValue, ViewsShowTheArraysAndWritingToThemChangesTheState) {
+  const std::vector<State::Array> arrays = state_.arrays();
+  const std::vector<State::View> views = state_.views();
+  ASSERT_EQ(views.size(), arrays.size());
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    EXPECT_EQ(views[i].name, arrays[i].name);
+    EXPECT_EQ(views[i].shape, arrays[i].shape);
+    EXPECT_TRUE(std::ranges::equal(views[i].values, arrays[i].values));
+  }
+  views[1].values[3] = 7.5f;
+  EXPECT_EQ(state_.arrays()[1].values[3], 7.5f);
+}
+
+TEST_P(StateValue, EqualsACopyUntilOneValueDiffers) {
+  State copy = state_;
+  EXPECT_TRUE(copy == state_);
+  copy.views().back().values.back() += 1.0f;
+  EXPECT_FALSE(copy == state_);
+  EXPECT_FALSE(state_ == model_.new_state());
+  EXPECT_FALSE(state_ == State());
+  EXPECT_TRUE(State() == State());
+}
+
+TEST_P(StateValue, ASnapshotMakesAnEqualStateThatTheModelTakes) {
+  State again(state_.snapshot());
+  EXPECT_TRUE(again == state_);
+  EXPECT_EQ(again.tokens_seen(), 3);
+  std::vector<float> a(51), b(51);
+  model_.forward(std::vector<Token>{4}, again, a);
+  model_.forward(std::vector<Token>{4}, state_, b);
+  EXPECT_EQ(max_difference(a, b), 0.0);
+}
+
+TEST_P(StateValue, ASnapshotThatContradictsItselfIsRefused) {
+  const State::Snapshot good = state_.snapshot();
+  const auto refused = [&](const auto& damage) {
+    State::Snapshot bad = good;
+    damage(bad);
+    EXPECT_THROW(State{bad}, StateError);
+  };
+  refused([](auto& s) { s.config.version = 8; });
+  refused([](auto& s) { s.config.n_layer = 3; });
+  refused([](auto& s) { s.config.n_layer = 1 << 30; });
+  refused([](auto& s) { s.config.n_layer = -1; });
+  refused([](auto& s) { s.config.n_embd = 1 << 30; });
+  refused([](auto& s) { s.arrays.pop_back(); });
+  refused([](auto& s) { s.arrays.clear(); });
+  refused([](auto& s) { s.arrays[1].values.pop_back(); });
+  refused([](auto& s) { s.arrays[1].shape.push_back(1); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, StateValue, testing::Values(4, 5, 6, 7));
+
+}  // namespace
+}  // namespace rwkv::test
