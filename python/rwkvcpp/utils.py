@@ -108,10 +108,11 @@ class PIPELINE:
     >>> text = pipeline.generate("User: What is 7 plus 8?\\n\\nAssistant:", token_count=20, args=args)
     """
 
+    _bytes: _TokenBytes | None = None
+
     def __init__(self, model: Any, WORD_NAME: str | os.PathLike[str]) -> None:
         self.model = model
         self.tokenizer: Any = _tokenizer(getattr(model, "engine", None), os.fspath(WORD_NAME))
-        self._bytes: _TokenBytes | None = None
 
     def refine_context(self, context: str) -> str:
         """The package's clean-up of a prompt: no empty lines, no blanks at the ends of lines, a line break in front.
