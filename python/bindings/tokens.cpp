@@ -91,14 +91,25 @@ std::vector<Token> from_buffer(py::handle object) {
   }
 }
 
-std::vector<Token> from_sequence(py::handle object) {
-  const auto items = py::reinterpret_steal<py::object>(PySequence_Fast(object.ptr(), "tokens must be a sequence"));
-  if (!items) throw py::error_already_set();
+// A list or a tuple. An item's __index__ may change a list while it is read: ask for the size again, and hold the item.
+std::vector<Token> from_list(py::handle list) {
   std::vector<Token> tokens;
-  tokens.reserve(static_cast<std::size_t>(PySequence_Fast_GET_SIZE(items.ptr())));
-  // __index__ of an item may change a list while it is read: ask for the size again, and hold the item.
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.ptr()); ++i) {
-    tokens.push_back(token_from(py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(items.ptr(), i))));
+  tokens.reserve(static_cast<std::size_t>(PySequence_Fast_GET_SIZE(list.ptr())));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.ptr()); ++i) {
+    tokens.push_back(token_from(py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(list.ptr(), i))));
+  }
+  return tokens;
+}
+
+// Anything else with a length and items. Neither is believed: the length may be absurd.
+std::vector<Token> from_sequence(py::handle object) {
+  const Py_ssize_t size = PySequence_Size(object.ptr());
+  if (size < 0) throw py::error_already_set();
+  std::vector<Token> tokens;
+  for (Py_ssize_t i = 0; i < size; ++i) {
+    const auto item = py::reinterpret_steal<py::object>(PySequence_GetItem(object.ptr(), i));
+    if (!item) throw py::error_already_set();
+    tokens.push_back(token_from(item));
   }
   return tokens;
 }
@@ -123,7 +134,7 @@ std::vector<Token> tokens_from(py::handle object) {
   if (PyObject_CheckBuffer(object.ptr())) {
     return from_buffer(object);
   }
-  if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return from_sequence(object);
+  if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return from_list(object);
   if (object.is_none() || py::isinstance<py::str>(object)) refuse(object);
   if (py::hasattr(object, "__array__")) {  // tensors of other libraries
     return tokens_from(py::module_::import("numpy").attr("asarray")(object));
