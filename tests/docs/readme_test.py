@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -46,9 +47,21 @@ class Readme(unittest.TestCase):
         for number, block in enumerate(blocks):
             self.shell(block if number == 0 else f"export PATH=$PWD/build/release/tools:$PATH\n{block}")
 
-    def test_the_two_scripts_are_there(self):
+    # Only where the module was built for the Python that runs this; tests/python runs the block in every environment it is tested in.
+    def test_the_python_program_writes_text(self):
+        environment = {**os.environ, "PYTHONPATH": str(BUILD / "python")}
+        imported = subprocess.run([sys.executable, "-c", "import rwkvcpp"], env=environment, capture_output=True, check=False)
+        if imported.returncode != 0:
+            self.skipTest("skipped: no Python module for this Python")
+        program = self.folder / "program.py"
+        program.write_text(fenced("README.md", "python")[0])
+        done = subprocess.run([sys.executable, program], env=environment, cwd=self.folder, capture_output=True, timeout=300, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertGreater(len(done.stdout), 20)
+
+    def test_the_scripts_are_there(self):
         scripts = re.findall(r"^    bash (\S+)", (SOURCE / "README.md").read_text(), re.MULTILINE)
-        self.assertEqual(scripts, ["tools/quickstart.sh", "tools/test.sh"])
+        self.assertEqual(scripts, ["tools/quickstart.sh", "tools/test.sh", "tools/setup.sh"])
         for script in scripts:
             self.assertTrue((SOURCE / script).is_file())
 
