@@ -45,7 +45,7 @@ def run_program(name: str, arguments: Sequence[str]) -> int:
     if program is None:
         folder = sysconfig.get_path("scripts")
         print(
-            f"rwkvcpp: the program {name} is neither in {folder} nor in PATH; build it from the project's source and install it",
+            f"rwkvcpp: the program {name} is neither in {folder} nor in PATH; pip install of the package puts it there",
             file=sys.stderr,
         )
         return 127

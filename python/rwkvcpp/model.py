@@ -197,7 +197,7 @@ class RWKV:
         if convert_and_save_and_exit is not None:
             raise ArgumentError(
                 "convert_and_save_and_exit is not needed here: checkpoints load as published and are converted while loading; "
-                f"to write a converted file, run: rwkv-convert {path} {convert_and_save_and_exit}"
+                f"to write a converted file, run: rwkv-convert {path} {convert_and_save_and_exit} --type fp16"
             )
         if verbose:
             print(f"Loading {path} ...", flush=True)
@@ -308,8 +308,8 @@ class RWKV:
 
 def _no_weights(name: str) -> NoReturn:
     raise AttributeError(
-        f"model.{name}: the weights are not exposed, they lie in the library in a layout of its own; to look at or change them, read "
-        "the checkpoint itself (torch.load or safetensors), write it again and load that"
+        f"model.{name}: the weights are not exposed, they lie in the library in a layout of its own; to look at or change them, "
+        "read the checkpoint itself (torch.load or safetensors), write it again and load that"
     )
 
 
@@ -320,7 +320,9 @@ def _ids(tokens: Any) -> Any:
         tokens = tokens.item()
     if tokens is None or (hasattr(tokens, "__len__") and len(tokens) == 0):
         found = "None" if tokens is None else "none"
-        raise TokenError(f"forward() needs at least one token, found {found}; to go on with a text, pass the token that was sampled")
+        raise TokenError(
+            f"forward() needs at least one token, found {found}; to go on with a text, pass the token that was sampled"
+        )
     return tokens
 
 

@@ -97,7 +97,8 @@ def test_generates_the_texts_of_the_reference(case):
     assert pipeline.encode(case["prompt"]) == case["prompt_tokens"]
     text = pipeline.generate(case["prompt"], case["token_count"], args)
     assert text == case["text"]
-    assert tokens[: len(case["tokens"])] == case["tokens"] and all(token in args.token_stop for token in tokens[len(case["tokens"]) :])
+    n = len(case["tokens"])
+    assert tokens[:n] == case["tokens"] and all(token in args.token_stop for token in tokens[n:])
 
 
 @pytest.mark.parametrize("case", cases("sampling.json"))
@@ -159,7 +160,8 @@ def test_logits_of_any_kind_and_left_as_they_are(pipeline, model):
 
 def test_arguments_are_the_packages_and_lists_are_not_shared():
     parameters = inspect.signature(PIPELINE_ARGS).parameters
-    assert list(parameters) == "temperature top_p top_k alpha_frequency alpha_presence alpha_decay token_ban token_stop chunk_len".split()
+    names = "temperature top_p top_k alpha_frequency alpha_presence alpha_decay token_ban token_stop chunk_len"
+    assert list(parameters) == names.split()
     values = list(vars(PIPELINE_ARGS()).values())
     assert values == [1.0, 0.85, 0, 0.2, 0.2, 0.996, [], [], 256]
     PIPELINE_ARGS().token_ban.append(1)
