@@ -68,8 +68,16 @@ TEST(ThreadPool, IsDestroyedWhileItsWorkersSpinOrSleep) {
   }
 }
 
+// ThreadSanitizer ends a child that starts threads.
+#ifdef __SANITIZE_THREAD__
+#define RWKV_SKIP_UNDER_TSAN GTEST_SKIP() << "skipped: threads after a fork, under ThreadSanitizer"
+#else
+#define RWKV_SKIP_UNDER_TSAN static_cast<void>(0)
+#endif
+
 // A child has no threads but the one that forked. It must start workers of its own, or wait for ever for those it lost.
 TEST(ThreadPool, WorksOnInBothProcessesAfterAFork) {
+  RWKV_SKIP_UNDER_TSAN;
   ThreadPool pool(3);
   expect_each_task_once(pool, 100);
   const pid_t child = fork();
@@ -93,6 +101,7 @@ TEST(ThreadPool, WorksOnInBothProcessesAfterAFork) {
 
 // A loop that another thread is in when a process forks stays unfinished in the child and does not hold it up.
 TEST(ThreadPool, AForkWhileAnotherThreadUsesItLeavesTheChildAWorkingPool) {
+  RWKV_SKIP_UNDER_TSAN;
   ThreadPool pool(2);
   std::atomic<bool> inside{false}, stop{false};
   std::thread other([&] {
