@@ -181,7 +181,7 @@ class PIPELINE:
             raise ArgumentError(f"chunk_len is {args.chunk_len}; it must be at least 1")
         occurrence = _Occurrence(args)
         text, held = [], list[int]()
-        private = False  # whether nobody else has seen this state
+        private = False  # whether the state is one that may be changed
         tokens: Any = self.encode(ctx) if token_count > 0 else []
         if token_count > 0 and len(tokens) == 0:
             raise ArgumentError("ctx has no tokens; generate() needs at least one")
@@ -207,7 +207,7 @@ class PIPELINE:
         return "".join(text)
 
     def _feed(self, tokens: Any, state: Any, private: bool) -> tuple[Any, Any, bool]:
-        """model.forward(), without its copy of the state if that is the model's own forward() and nobody else has the state."""
+        """model.forward(), without the copy of the state if that forward() is RWKV's own and has returned the state."""
         forward = self.model.forward
         plain = getattr(forward, "__func__", None) is RWKV.forward
         if plain and private:
@@ -215,7 +215,7 @@ class PIPELINE:
         out, after = forward(tokens, state)
         if not isinstance(out, np.ndarray):
             out = Tensor(out)
-        return out, after, plain and after is not state and isinstance(after, StateList)
+        return out, after, plain and isinstance(after, StateList)
 
     def _bytes_of_tokens(self) -> _TokenBytes | None:
         """None for tokenizers that have a decode() of their own."""
