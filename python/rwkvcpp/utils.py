@@ -123,13 +123,25 @@ class PIPELINE:
         return refine_context(context)
 
     def encode(self, x: str) -> list[int]:
-        """Token ids of a text."""
+        """Token ids of a text.
+
+        >>> import rwkvcpp
+        >>> pipeline = PIPELINE(RWKV(rwkvcpp.DEMO_MODEL, "cpu fp32", verbose=False), "rwkv_vocab_v20230424")
+        >>> len(pipeline.encode("Once upon a time")) < len("Once upon a time")
+        True
+        """
         ids: list[int] = getattr(found := self.tokenizer.encode(x), "ids", found)
         return ids
 
     def decode(self, x: Sequence[int]) -> str:
         """The text of token ids. As in the package: U+FFFD in place of all of it when the bytes are not valid UTF-8, or for an id
-        without an entry; with a vocabulary in JSON, U+FFFD in place of the invalid bytes only."""
+        without an entry; with a vocabulary in JSON, U+FFFD in place of the invalid bytes only.
+
+        >>> import rwkvcpp
+        >>> pipeline = PIPELINE(RWKV(rwkvcpp.DEMO_MODEL, "cpu fp32", verbose=False), "rwkv_vocab_v20230424")
+        >>> pipeline.decode(pipeline.encode("Once")), pipeline.decode([0]) == "\ufffd"
+        ('Once', True)
+        """
         found = self._bytes_of_tokens()
         if found is None:
             text: str = self.tokenizer.decode(x)

@@ -2,6 +2,8 @@
 """rwkvcpp.model.RWKV against the golden files and the package's rules of forward(), and our scripts as they would be run."""
 
 import copy
+import doctest
+import importlib
 import importlib.util
 import json
 import pickle
@@ -298,3 +300,10 @@ def test_scripts_run_with_only_the_import_changed(script, name):
 def test_scripts_run_in_other_types():
     done = run(Path(__file__).parent / "scripts/states.py", rwkvcpp.DEMO_MODEL, "cpu bf16")
     assert "False" not in done.stdout
+
+
+@pytest.mark.parametrize("module", ["_tensor", "model", "utils", "__main__"])
+def test_examples_of_the_docstrings(module, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    result = doctest.testmod(importlib.import_module(f"rwkvcpp.{module}"))
+    assert result.attempted > 0 and result.failed == 0, capsys.readouterr().out

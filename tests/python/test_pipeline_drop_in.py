@@ -390,15 +390,25 @@ def test_info_of_a_file(capsys):
 
 
 def test_programs_get_all_arguments_and_give_their_status(tmp_path, monkeypatch, capfd):
-    program = tmp_path / "rwkv-generate"
+    program = tmp_path / "bin/rwkv-generate"
+    program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\nsys.exit(7)\n")
     program.chmod(0o755)
-    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
-    assert main(["generate", "a b", "--help"]) == 7
-    assert capfd.readouterr().out == "['a b', '--help']\n"
-    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def become(path, arguments):
+        raise SystemExit(subprocess.run([path, *arguments[1:]], check=False).returncode)
+
+    monkeypatch.setattr("os.execv", become)
+    monkeypatch.setattr("rwkvcpp.__main__.__file__", str(tmp_path / "__main__.py"))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(program.parent))
+    monkeypatch.setenv("PATH", str(program.parent))
+    try:
+        status = main(["generate", "a b", "--help"])
+    except SystemExit as left:
+        status = left.code
+    assert status == 7 and capfd.readouterr().out == "['a b', '--help']\n"
     assert main(["convert"]) == 127
-    assert "the program rwkv-convert is neither in" in capfd.readouterr().err
+    assert "rwkv-convert" in capfd.readouterr().err
 
 
 def test_runs_as_a_module():
