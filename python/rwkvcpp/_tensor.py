@@ -134,7 +134,8 @@ class Tensor(np.ndarray[Any, np.dtype[Any]]):
 
     def clone(self) -> Tensor:
         """A copy."""
-        return self.copy()
+        copied: Tensor = self.copy()
+        return copied
 
     def contiguous(self) -> Tensor:
         """Itself, or a copy in C order if it is not."""
@@ -192,7 +193,8 @@ class Tensor(np.ndarray[Any, np.dtype[Any]]):
 
     def t(self) -> Tensor:
         """Of a matrix, the transposed."""
-        return self.T
+        transposed: Tensor = self.T
+        return transposed
 
     def permute(self, *axes: Any) -> Any:
         """NumPy's transpose."""
