@@ -333,6 +333,21 @@ def test_the_world_vocabulary_comes_with_the_package():
         assert pipeline.decode(case["ids"]) == case["decoded"]
 
 
+def test_a_vocabulary_in_json_skips_special_and_unknown_ids():
+    class Bare:
+        engine = None
+
+    file = REPOSITORY.parent / "shared/tokenizer/20B_tokenizer.json"
+    if not file.exists():
+        pytest.skip("skipped: 20B_tokenizer.json is not here")
+    pipeline = PIPELINE(Bare(), file)
+    for case in cases("tokenizer-20b.json"):
+        assert pipeline.encode(case["text"]) == case["ids"] and pipeline.decode(case["ids"]) == case["decoded"]
+    for case in cases("tokenizer-20b-decode.json"):
+        assert pipeline.decode(case["ids"]) == case["decoded"]
+    assert pipeline.decode([0, 187, 50303, 510]) == "\nThe"
+
+
 def test_a_vocabulary_that_does_not_fit_is_replaced_with_a_warning():
     if not (TINY / "tiny-rwkv-4v0.pth").exists():
         pytest.skip("skipped: tiny-rwkv-4v0 is not here")
