@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by quickstart.sh and test.sh, from the root of the sources: installs what is missing and configures build/<preset>.
+# Installs the system packages that building needs, also the Python package: bash tools/setup.sh
+# Sourced by quickstart.sh and test.sh, from the root of the sources: functions that install what is missing and configure.
 
 # need PACKAGE...: these Debian/Ubuntu packages are installed when this function returns.
 need() {
@@ -36,3 +37,8 @@ configure() {
   shift
   log=$(cmake --preset "$preset" "$@" 2>&1) || { echo "$log" >&2; return 1; }
 }
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  set -euo pipefail
+  need_build_packages python3-venv python3-dev
+fi

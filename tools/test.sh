@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # All tests: installs what is missing, builds, tests the readers of files under AddressSanitizer and
-# UndefinedBehaviorSanitizer, then everything (units, golden values, programs, installation). Arguments go to cmake.
+# UndefinedBehaviorSanitizer, then everything (units, golden values, programs, installation), then the Python package, installed by
+# pip in a new environment (build/venv). Arguments go to cmake.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/setup.sh
 
-need_build_packages libgtest-dev python3
+need_build_packages libgtest-dev python3 python3-venv python3-dev
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -20,8 +21,23 @@ cmake --build build/release
 status=0
 ctest --test-dir build/release --output-on-failure --no-tests=error -j "$(nproc)" 2>&1 | tee -a "$log" || status=$?
 
+# python_tests [CMAKE OPTION]...
+python_tests() {
+  local python=build/venv/bin/python option options=()
+  for option in "$@"; do
+    options+=(--config-settings "cmake.args=$option")
+  done
+  python3 -m venv --clear build/venv
+  $python -m pip install -q --disable-pip-version-check -r tests/python/requirements.txt
+  $python -m pip install -q --disable-pip-version-check "${options[@]}" .
+  $python -m pytest -q -rs tests/python || return
+  $python -m mypy --strict python/rwkvcpp python/examples tests/python/typed_program.py || return
+  $python -m mypy.stubtest rwkvcpp --allowlist tests/python/stubtest_allowlist.txt --ignore-unused-allowlist
+}
+python_tests "$@" 2>&1 | tee -a "$log" || status=$?
+
 # Tests that need a file or a device that is not here say "skipped: ...".
 echo
 grep -hoE "skipped: [^']*" "$log" build/release/Testing/Temporary/LastTest.log | sort | uniq -c || echo "nothing was skipped"
-grep 'tests passed' "$log"
+grep -E 'tests passed|^[0-9]+ passed' "$log"
 exit $status

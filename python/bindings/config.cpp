@@ -62,7 +62,7 @@ ModelConfig(RWKV-7, n_layer=4, n_embd=192, n_att=192, n_ffn=768, n_vocab=1024, n
       .def("__hash__", [](const ModelConfig& c) { return py::hash(py::str(describe(c))); })
       .def("__reduce__",
            [](const ModelConfig& c) {
-             return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_config"), py::make_tuple(config_tuple(c)));
+             return py::make_tuple(py::module_::import("rwkvcpp._pickle").attr("config"), py::make_tuple(config_tuple(c)));
            })
       .def("__repr__", [](const ModelConfig& c) { return describe(c); });
 

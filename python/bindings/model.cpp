@@ -230,7 +230,7 @@ True
       .def("__reduce__",
            [](const ModelHandle& self) {
              (void)self.open();
-             return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_model"),
+             return py::make_tuple(py::module_::import("rwkvcpp._pickle").attr("model"),
                                    py::make_tuple(std::filesystem::absolute(self.path).string(), self.strategy, self.threads,
                                                   self.head_norm_eps));
            })

@@ -101,7 +101,7 @@ bool equal(const StatePtr& a, const StatePtr& b) {
 py::tuple reduce(const StatePtr& self) {
   const StateLease state(self);
   const State::Snapshot s = state->snapshot();
-  return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_state"),
+  return py::make_tuple(py::module_::import("rwkvcpp._pickle").attr("state"),
                         py::make_tuple(config_tuple(s.config), s.fingerprint, s.tokens_seen, to_list(s.arrays)));
 }
 

@@ -67,7 +67,7 @@ py::str decode_text(const TokenizerHandle& self, py::handle tokens, const std::s
 }
 
 py::tuple reduce(const TokenizerHandle& self) {
-  return py::make_tuple(py::module_::import("rwkvcpp._core").attr("_tokenizer"),
+  return py::make_tuple(py::module_::import("rwkvcpp._pickle").attr("tokenizer"),
                         py::make_tuple(py::bytes(self.found.content), self.found.source));
 }
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import RwkvError, __version__, inspect
 
@@ -26,34 +24,27 @@ python -m rwkvcpp TOOL --help says more. --version prints the version, --help th
 """
 
 
-def find_program(name: str) -> str | None:
-    """The path of a program of this package: from the scripts folder of this Python, else from PATH.
-
-    >>> find_program("rwkv-no-such-program")
-    """
-    folder = sysconfig.get_path("scripts")
-    return shutil.which(name, path=folder) or shutil.which(name)
-
-
 def run_program(name: str, arguments: Sequence[str]) -> int:
-    """Runs a program with all arguments passed on; its exit status, or 127 if it is not installed.
+    """Becomes one of the package's programs, with all arguments passed on; returns 127 if it is not there.
 
     >>> run_program("rwkv-no-such-program", [])
     127
     """
-    program = find_program(name)
-    if program is None:
-        folder = sysconfig.get_path("scripts")
-        print(
-            f"rwkvcpp: the program {name} is neither in {folder} nor in PATH; pip install of the package puts it there",
-            file=sys.stderr,
-        )
+    program = Path(__file__).parent / "bin" / name
+    if not program.is_file():
+        print(f"rwkvcpp: {program} is missing: this package was built without its programs (RWKV_TOOLS=OFF)", file=sys.stderr)
         return 127
-    try:
-        status = subprocess.run([program, *arguments], check=False).returncode
-    except KeyboardInterrupt:  # the program got it too and ends by itself
-        return 130
-    return status if status >= 0 else 128 - status
+    os.execv(program, [name, *arguments])
+
+
+def generate() -> int:
+    """The command rwkv-generate."""
+    return run_program("rwkv-generate", sys.argv[1:])
+
+
+def convert() -> int:
+    """The command rwkv-convert."""
+    return run_program("rwkv-convert", sys.argv[1:])
 
 
 def info(arguments: Sequence[str]) -> int:

@@ -2,15 +2,16 @@
 """The bar of Model(..., progress=True)."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 
 def bar() -> Callable[[int, int], None] | None:
     """A function of (done, total) that draws a tqdm bar, or None when tqdm is not installed."""
     try:
-        from tqdm.auto import tqdm
+        tqdm = import_module("tqdm.auto")
     except ImportError:
         return None
-    drawn = tqdm(unit="B", unit_scale=True, desc="loading")
+    drawn = tqdm.tqdm(unit="B", unit_scale=True, desc="loading")
 
     def update(done: int, total: int) -> None:
         drawn.total = total
