@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The Python package's thread tests, and the engine's, under ThreadSanitizer: too slow for every change, for nightly runs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tools/setup.sh
+
+need_build_packages libgtest-dev python3 python3-venv python3-dev
+python3 -m venv --clear build/venv-tsan
+python=$PWD/build/venv-tsan/bin/python
+$python -m pip install -q --disable-pip-version-check 'pybind11>=3' numpy -r tests/python/requirements.txt
+configure tsan -DRWKV_TESTS=ON -DRWKV_TOOLS=OFF -DRWKV_PYTHON=ON "-DPython_EXECUTABLE=$python"
+cmake --build build/tsan --target engine_tests rwkv_python
+
+export TSAN_OPTIONS="halt_on_error=0 exitcode=66 suppressions=$PWD/tests/python/tsan.supp"
+build/tsan/tests/engine_tests --gtest_brief=1 --gtest_filter='ThreadPool*:*Batch*:BusyState*'
+# Python itself is not instrumented, so the runtime has to be there before it.
+LD_PRELOAD=$(g++ -print-file-name=libtsan.so) PYTHONPATH=build/tsan/python $python -m pytest -q -m threads -p no:cacheprovider \
+  --timeout 600 tests/python/test_threads.py
