@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Model.
+#include <malloc.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
@@ -102,6 +103,16 @@ py::object forward_batch(const ModelHandle& self, const py::sequence& tokens, co
     model.forward(batch, poll);
   }
   return all_logits ? py::object(all) : py::object(last);
+}
+
+// Freed weights go back to the system, not only to the allocator, which would keep most of them for this process.
+void close(ModelHandle& self) {
+  if (!self.model) return;
+  self.model.reset();
+#ifdef __GLIBC__
+  const py::gil_scoped_release release;
+  malloc_trim(0);
+#endif
 }
 
 std::string describe(const ModelHandle& self) {
@@ -214,8 +225,7 @@ read once for all of them. Returns [texts, n_vocab], or with all_logits a list o
 >>> model.forward_batch([[10], [10, 11], range(7)], states).shape
 (3, 1024)
 )")
-      .def(
-          "close", [](ModelHandle& self) { self.model.reset(); }, R"(close(self, /)
+      .def("close", &close, R"(close(self, /)
 --
 
 Frees the weights, as soon as calls in other threads have returned. States stay valid.
@@ -226,7 +236,7 @@ Frees the weights, as soon as calls in other threads have returned. States stay 
 True
 )")
       .def("__enter__", [](py::object self) { return self; })
-      .def("__exit__", [](ModelHandle& self, const py::args&) { self.model.reset(); })
+      .def("__exit__", [](ModelHandle& self, const py::args&) { close(self); })
       .def("__reduce__",
            [](const ModelHandle& self) {
              (void)self.open();
