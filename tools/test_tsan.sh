@@ -12,8 +12,13 @@ $python -m pip install -q --disable-pip-version-check 'pybind11>=3' numpy -r tes
 configure tsan -DRWKV_TESTS=ON -DRWKV_TOOLS=OFF -DRWKV_PYTHON=ON "-DPython_EXECUTABLE=$python"
 cmake --build build/tsan --target engine_tests rwkv_python
 
-export TSAN_OPTIONS="halt_on_error=0 exitcode=66 suppressions=$PWD/tests/python/tsan.supp"
+# In a file: pytest takes what goes to the standard error.
+export TSAN_OPTIONS="exitcode=66 log_path=$PWD/build/tsan/report suppressions=$PWD/tests/python/tsan.supp"
+rm -f build/tsan/report.*
 build/tsan/tests/engine_tests --gtest_brief=1 --gtest_filter='ThreadPool*:*Batch*:BusyState*'
 # Python itself is not instrumented, so the runtime has to be there before it.
+status=0
 LD_PRELOAD=$(g++ -print-file-name=libtsan.so) PYTHONPATH=build/tsan/python $python -m pytest -q -m threads -p no:cacheprovider \
-  --timeout 600 tests/python/test_threads.py
+  --timeout 600 tests/python/test_threads.py || status=$?
+cat build/tsan/report.* 2> /dev/null && status=66
+exit $status
