@@ -48,7 +48,8 @@ class Stream : public Constructed {
   }
 
   void close() {
-    const StateLease lease(state_);
+    std::optional<StateLease> lease;  // another thread may be in next()
+    if (state_->state) lease.emplace(state_);
     end_ = result();
     generation_.reset();
   }
@@ -166,13 +167,15 @@ fed. After an error it has ended.
           "How many of tokens the state has seen: feed it the others to go on from exactly here.")
       .def_property_readonly(
           "prompt_tokens", [](const Stream& s) { return s.result().prompt_tokens; }, "Of the prompt, once read.")
-      .def_property_readonly("reason", &Stream::reason,
-                             R"(Why the text ended: "max_tokens", "token" or "string"; None if it did not.)")
+      .def_property_readonly(
+          "reason", [](const Stream& s) { return s.reason(); },
+          R"(Why the text ended: "max_tokens", "token" or "string"; None if it did not.)")
       .def_property_readonly(
           "stop", [](const Stream& s) { return s.result().stop; }, "The stop string that was met, or ''.")
       .def_property_readonly(
           "state", [](const Stream& s) { return s.state(); }, "The state it advances.")
-      .def("close", &Stream::close, R"(close(self, /)
+      .def(
+          "close", [](Stream& self) { self.close(); }, R"(close(self, /)
 --
 
 Ends it.

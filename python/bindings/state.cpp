@@ -110,7 +110,7 @@ StatePtr restore(const ConfigTuple& config, std::uint64_t fingerprint, std::int6
 }
 
 void close(const StatePtr& self) {
-  if (!self->state) return;
+  if (self && !self->state) return;
   const StateLease state(self);
   self->state.reset();
 }
@@ -118,6 +118,7 @@ void close(const StatePtr& self) {
 }  // namespace
 
 StateLease::StateLease(StatePtr handle) : handle_(std::move(handle)) {
+  if (!handle_) throw py::type_error("state must be a rwkvcpp.State, found None");
   if (!handle_->state) throw StateError("the state is closed");
   if (handle_->in_use.exchange(true)) {
     handle_.reset();
@@ -186,7 +187,7 @@ True
           },
           R"(Of the arrays, in order: "blocks.0.att_x" ...)")
       .def_property_readonly(
-          "closed", [](const StatePtr& self) { return !self->state; }, "Whether close() was called.")
+          "closed", [](const StateHandle& self) { return !self.state; }, "Whether close() was called.")
       .def("copy", &copy, R"(copy(self, /)
 --
 
@@ -234,15 +235,14 @@ True
       .def("__getitem__", &get)
       .def("__setitem__", &set)
       .def("__iter__", [](const StatePtr& self) { return py::iter(iterable(self)); })
-      .def(
-          "__eq__", [](const StatePtr& self, const StatePtr& other) { return equal(self, other); }, py::is_operator())
+      .def("__eq__", &equal, py::arg("other").none(false), py::is_operator())
       .def("__copy__", &copy)
       .def("__deepcopy__", [](const StatePtr& self, const py::dict&) { return copy(self); })
       .def("__reduce__", &reduce)
       .def("__enter__", [](py::object self) { return self; })
       .def("__exit__", [](const StatePtr& self, const py::args&) { close(self); })
       .def("__repr__", [](const StatePtr& self) -> std::string {
-        if (!self->state) return "State(closed)";
+        if (self && !self->state) return "State(closed)";
         const StateLease state(self);
         const int version = state->snapshot().config.version;
         return "State(RWKV-" + std::to_string(version) + ", " + std::to_string(state->views().size()) + " arrays, " +
