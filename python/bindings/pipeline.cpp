@@ -30,10 +30,13 @@ class Stream : public Constructed {
   // The next piece; nothing when the text has ended.
   std::optional<std::string> next() {
     const StateLease lease(state_);
+    const Look look(*this);  // after `release`: with the GIL
     const py::gil_scoped_release release;
-    while (generation_ && going_on_) {
+    while (generation_ && going_on_ && !failed_) {
+      failed_ = true;  // unless step() returns
       going_on_ = generation_->step();
-      if (std::string piece = text().substr(given_); !piece.empty()) {
+      failed_ = false;
+      if (std::string piece = generation_->result().text.substr(given_); !piece.empty()) {
         given_ += piece.size();
         return piece;
       }
@@ -50,14 +53,13 @@ class Stream : public Constructed {
   void close() {
     std::optional<StateLease> lease;  // another thread may be in next()
     if (state_->state) lease.emplace(state_);
-    end_ = result();
     generation_.reset();
   }
 
   // Why it ended; nothing while it goes on, after close() and after an error.
   [[nodiscard]] std::optional<std::string> reason() const {
-    if (!generation_ || going_on_) return {};
-    switch (result().reason) {
+    if (!ended_) return {};
+    switch (seen_.reason) {
       case StopReason::token:
         return "token";
       case StopReason::string:
@@ -68,17 +70,36 @@ class Stream : public Constructed {
     }
     return "max_tokens";
   }
-  [[nodiscard]] const Generated& result() const { return generation_ ? generation_->result() : end_; }
-  [[nodiscard]] const std::string& text() const { return result().text; }
+
+  // As of the last piece: another thread may be at work on the next.
+  [[nodiscard]] const Generated& seen() const { return seen_; }
   [[nodiscard]] const StatePtr& state() const { return state_; }
 
  private:
+  // Takes over what a step has added.
+  struct Look {
+    explicit Look(Stream& s) : stream(s) {}
+    ~Look() {
+      if (!stream.generation_) return;
+      const Generated& now = stream.generation_->result();
+      Generated& seen = stream.seen_;
+      seen.text.append(now.text, seen.text.size());
+      seen.tokens.insert(seen.tokens.end(), now.tokens.begin() + std::ssize(seen.tokens), now.tokens.end());
+      seen.prompt_tokens = now.prompt_tokens;
+      seen.fed_tokens = now.fed_tokens;
+      seen.reason = now.reason;
+      seen.stop = now.stop;
+      stream.ended_ = !stream.going_on_ && !stream.failed_;
+    }
+    Stream& stream;
+  };
+
   std::optional<Generation> generation_;
-  Generated end_;
+  Generated seen_;
   StatePtr state_;
   std::shared_ptr<State> memory_;  // what the generation refers to, if the state is closed meanwhile
   std::size_t given_ = 0;          // bytes of the text
-  bool going_on_ = true;
+  bool going_on_ = true, failed_ = false, ended_ = false;
 };
 
 std::vector<std::string> stops_from(const py::object& stop) {
@@ -158,20 +179,20 @@ fed. After an error it has ended.
                                                      py::is_final(), plain_type());
   stream
       .def_property_readonly(
-          "text", [](const Stream& s) { return s.text(); }, "All pieces so far.")
+          "text", [](const Stream& s) { return s.seen().text; }, "All pieces so far.")
       .def_property_readonly(
-          "tokens", [](const Stream& s) { return s.result().tokens; },
+          "tokens", [](const Stream& s) { return s.seen().tokens; },
           "Generated so far; without the stop token, with those of a stop string.")
       .def_property_readonly(
-          "fed_tokens", [](const Stream& s) { return s.result().fed_tokens; },
+          "fed_tokens", [](const Stream& s) { return s.seen().fed_tokens; },
           "How many of tokens the state has seen: feed it the others to go on from exactly here.")
       .def_property_readonly(
-          "prompt_tokens", [](const Stream& s) { return s.result().prompt_tokens; }, "Of the prompt, once read.")
+          "prompt_tokens", [](const Stream& s) { return s.seen().prompt_tokens; }, "Of the prompt, once read.")
       .def_property_readonly(
           "reason", [](const Stream& s) { return s.reason(); },
           R"(Why the text ended: "max_tokens", "token" or "string"; None if it did not.)")
       .def_property_readonly(
-          "stop", [](const Stream& s) { return s.result().stop; }, "The stop string that was met, or ''.")
+          "stop", [](const Stream& s) { return s.seen().stop; }, "The stop string that was met, or ''.")
       .def_property_readonly(
           "state", [](const Stream& s) { return s.state(); }, "The state it advances.")
       .def(

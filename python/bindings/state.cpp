@@ -72,7 +72,8 @@ py::list to_list(const Arrays& arrays) {
 
 Arrays arrays_from(const py::sequence& list) {
   Arrays arrays;
-  for (const py::handle item : list) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const py::object item = list[i];  // which may have been made just now
     const Floats values = floats_from(item, "arrays of a state");
     arrays.push_back({"", shape_of(values), {values.data(), values.data() + values.size()}});
   }

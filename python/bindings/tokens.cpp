@@ -13,6 +13,8 @@ namespace {
 
 namespace py = pybind11;
 
+constexpr Py_ssize_t kItemsBetweenSignals = 1 << 16;
+
 [[noreturn]] void refuse(py::handle object) {
   if (object.is_none()) throw TokenError("tokens is None; to continue a text, pass the token that was sampled");
   if (py::isinstance<py::str>(object)) throw py::type_error("tokens are ids, not text: see Tokenizer.encode()");
@@ -74,7 +76,7 @@ std::vector<Token> from_buffer(py::handle object) {
       (!is_signed && format.find_first_of("BHILQN") == std::string::npos)) {
     throw py::type_error("tokens must be integers in the machine's byte order; found an array of format \"" + format + "\"");
   }
-  if (view.ndim == 0) return {token_from(object)};  // a NumPy scalar
+  if (view.ndim == 0) return {token_from(object)};
   if (view.ndim != 1) {
     throw py::type_error("tokens must have one dimension, found " + std::to_string(view.ndim) +
                          "; forward_batch() takes several texts");
@@ -107,6 +109,7 @@ std::vector<Token> from_sequence(py::handle object) {
   if (size < 0) throw py::error_already_set();
   std::vector<Token> tokens;
   for (Py_ssize_t i = 0; i < size; ++i) {
+    if (i % kItemsBetweenSignals == 0 && PyErr_CheckSignals() != 0) throw py::error_already_set();
     const auto item = py::reinterpret_steal<py::object>(PySequence_GetItem(object.ptr(), i));
     if (!item) throw py::error_already_set();
     tokens.push_back(token_from(item));
@@ -132,7 +135,7 @@ Token token_from(py::handle object) {
 std::vector<Token> tokens_from(py::handle object) {
   if (PyLong_Check(object.ptr())) return {token_from(object)};
   if (PyObject_CheckBuffer(object.ptr())) {
-    return from_buffer(object);
+    return PySequence_Check(object.ptr()) ? from_buffer(object) : std::vector{token_from(object)};  // else a NumPy scalar
   }
   if (PyList_Check(object.ptr()) || PyTuple_Check(object.ptr())) return from_list(object);
   if (object.is_none() || py::isinstance<py::str>(object)) refuse(object);

@@ -128,6 +128,14 @@ def test_a_list_of_other_shapes_is_refused(demo, state):
             rwkvcpp.State.from_list(wrong, demo)
 
 
+def test_a_list_may_be_anything_that_holds_arrays(demo, state):
+    assert rwkvcpp.State.from_list(state, demo) == state
+    assert rwkvcpp.State.from_list([array.tolist() for array in state], demo) == state
+    assert rwkvcpp.State.from_list([array.astype(np.float64)[...] for array in state], demo) == state
+    with pytest.raises(rwkvcpp.StateError, match="found"):
+        rwkvcpp.State.from_list(np.zeros((12, 3)), demo)  # its items are made when they are asked for
+
+
 def test_files_that_are_not_this_models_states_are_refused(demo, state, data, tmp_path):
     file = tmp_path / "state"
     state.save(file)
