@@ -52,8 +52,13 @@ TokenizerHandlePtr tokenizer_for(const py::object& model, const std::optional<Pa
 
 namespace {
 
+// A shorter text keeps the GIL: a thread that gives it back for microseconds, again and again, also takes it back each time,
+// and those that wait for it starve.
+constexpr std::size_t kLongText = 4096;  // bytes
+
 std::vector<Token> encode(const TokenizerHandle& self, const std::string& text) {
-  const py::gil_scoped_release release;
+  std::optional<py::gil_scoped_release> release;
+  if (text.size() >= kLongText) release.emplace();
   return self.found.tokenizer->encode(text);
 }
 
