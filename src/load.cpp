@@ -91,8 +91,13 @@ std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::st
   return placements;
 }
 
+constexpr int kMostThreads = 4096;
+
 // One CPU device serves all layers; any other kind throws.
 std::shared_ptr<Device> open_devices(const std::vector<Placement>& placements, int threads) {
+  if (threads < 0 || threads > kMostThreads) {
+    throw ArgumentError(message("threads is ", threads, "; it must be 0 (one per core) to ", kMostThreads));
+  }
   std::shared_ptr<Device> device;
   for (const Placement& placement : placements) {
     if (!device || placement.device.kind != DeviceKind::cpu) device = open_device(placement.device, threads);

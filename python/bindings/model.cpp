@@ -27,7 +27,6 @@ py::object progress_function(const py::object& progress) {
 
 std::shared_ptr<ModelHandle> load(const std::filesystem::path& path, const std::string& strategy, int threads,
                                   const py::object& progress, std::optional<float> head_norm_eps) {
-  if (threads < 0) throw ArgumentError("threads is " + std::to_string(threads) + "; it must be 0 (all cores) or more");
   const py::object report = progress_function(progress);
   const Poll poll = poll_signals();
   LoadOptions options{.threads = threads, .head_norm_eps = head_norm_eps};

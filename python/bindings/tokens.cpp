@@ -70,11 +70,14 @@ std::vector<Token> from_buffer(py::handle object) {
   const Py_buffer& view = *buffer;
   const std::string format = view.format ? view.format : "B";
   const std::size_t letter = format.find_first_not_of("@=<>");
-  const bool swapped = format.starts_with('>') && view.itemsize > 1;
   const bool is_signed = format.find_first_of("bhilqn") != std::string::npos;
-  if (letter == std::string::npos || format.size() != letter + 1 || swapped ||
+  if (letter == std::string::npos || format.size() != letter + 1 ||
       (!is_signed && format.find_first_of("BHILQN") == std::string::npos)) {
-    throw py::type_error("tokens must be integers in the machine's byte order; found an array of format \"" + format + "\"");
+    throw py::type_error("tokens must be integers; found an array of format \"" + format + "\"");
+  }
+  if (format.starts_with('>') && view.itemsize > 1) {  // the other byte order
+    const py::object array = py::module_::import("numpy").attr("asarray")(object);
+    return from_buffer(array.attr("astype")(array.attr("dtype").attr("newbyteorder")("=")));
   }
   if (view.ndim == 0) return {token_from(object)};
   if (view.ndim != 1) {

@@ -113,7 +113,7 @@ FORMS = {
     "reversed": np.array(TOKENS[::-1], np.int32)[::-1],
     "column": np.array([TOKENS, TOKENS]).T[:, 0],
     "read-only": np.frombuffer(np.array(TOKENS).tobytes(), np.int64),
-} | {name: np.array(TOKENS, name) for name in ("int16", "uint16", "int32", "uint32", "int64", "uint64", "longlong")}
+} | {name: np.array(TOKENS, name) for name in ("int16", "uint16", "int32", "uint32", "int64", "uint64", "longlong", ">u2", ">i8")}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -165,8 +165,9 @@ def test_smaller_weights_give_nearly_the_same_logits(demo, strategy, tolerance):
 def test_the_number_of_threads_does_not_change_the_logits():
     one, two = (rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32", threads=n) for n in (1, 2))
     assert difference(one.forward(TOKENS), two.forward(TOKENS)) < SAME
-    with pytest.raises(rwkvcpp.ArgumentError, match="-1"):
-        rwkvcpp.Model(rwkvcpp.DEMO_MODEL, threads=-1)
+    for threads in (-1, 10**6):
+        with pytest.raises(rwkvcpp.ArgumentError, match=f"threads is {threads}; it must be 0 "):
+            rwkvcpp.Model(rwkvcpp.DEMO_MODEL, threads=threads)
 
 
 def test_progress_rises_to_the_whole_file():

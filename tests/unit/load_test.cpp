@@ -31,6 +31,14 @@ TEST(Load, EveryVersionLoadsAndRunsWithSizesOfItsOwn) {
   }
 }
 
+TEST(Load, RefusesAbsurdNumbersOfThreads) {
+  const auto path = MadeCheckpoint(7).write("threads");
+  for (const int threads : {-1, 4097}) {
+    const std::string text = message_of<ArgumentError>([&] { const Model model(path, "cpu fp32", {.threads = threads}); });
+    EXPECT_EQ(text, "threads is " + std::to_string(threads) + "; it must be 0 (one per core) to 4096");
+  }
+}
+
 TEST(Load, AOneDimensionalRankAndAnOnlyHeadAreNotMistakenForMissingSizes) {
   for (const int version : {5, 6, 7}) {
     const Model model(MadeCheckpoint(version, {.n_head = 1, .rank = 1}).write("ones"), "cpu fp32");
