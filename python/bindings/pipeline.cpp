@@ -104,7 +104,11 @@ class Stream : public Constructed {
 
 std::vector<std::string> stops_from(const py::object& stop) {
   if (py::isinstance<py::str>(stop)) return {stop.cast<std::string>()};
-  return stop.cast<std::vector<std::string>>();
+  try {
+    return stop.cast<std::vector<std::string>>();
+  } catch (const py::cast_error&) {
+    throw py::type_error("stop must be a str, or a list or tuple of str");
+  }
 }
 
 std::shared_ptr<Stream> start(const PipelineHandle& self, const std::string& prompt, int max_tokens, const py::object& state,

@@ -107,6 +107,7 @@ def test_reading_is_feeding(pipeline):
         ({"token_stop": -1}, rwkvcpp.TokenError),
         ({"stop": ""}, rwkvcpp.ArgumentError),
         ({"stop": 5}, TypeError),
+        ({"stop": ["a", 5]}, TypeError),
         ({"state": 5}, TypeError),
         ({"seed": 1.5}, TypeError),
     ],
