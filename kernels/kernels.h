@@ -34,6 +34,8 @@ struct LayerNorm {
 enum class Activation { none, tanh, sigmoid, silu, relu_squared };
 
 // y = activation(x W^T + bias);  out = y, or out += y, or out += gate * y
+// Sums are float32, and so is x; only where the device multiplies bfloat16 (rounds_x) and W is bf16, x of 9 to 32 rows is
+// rounded to 16 bits (the sum of two bfloat16), of more to 8 bits.
 struct MatMul {
   Rows x;                       // [R, n_in]
   Matrix weight;                // [n_out, n_in]
@@ -78,6 +80,7 @@ struct CommonKernels {
 
 struct KernelTable {
   const char* name;  // "AVX3"
+  bool rounds_x;     // products of bf16 matrices round x, if it has many rows: see MatMul
   CommonKernels common;
   const Rwkv4Kernels* rwkv4;  // null: this device cannot run RWKV-4
   const Rwkv5Kernels* rwkv5;

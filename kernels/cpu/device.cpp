@@ -44,9 +44,28 @@ std::int64_t limit_of_container() {
   return file >> bytes ? bytes : kUnknown;
 }
 
+// Calls at the same time that keep their scratch; more give theirs back to the system.
+constexpr std::size_t kKeptScratch = 16;
+
 }  // namespace
 
-CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()) {}
+CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()) { scratch_.reserve(kKeptScratch); }
+
+// Tries only: in the child of a fork() the lock may be held for ever by a thread that is not there.
+Buffer CpuDevice::take_scratch(std::size_t bytes) {
+  Buffer scratch;
+  if (const std::unique_lock lock(scratch_lock_, std::try_to_lock); lock && !scratch_.empty()) {
+    scratch = std::move(scratch_.back());
+    scratch_.pop_back();
+  }
+  if (scratch.bytes() < bytes) scratch = Buffer(*this, bytes);
+  return scratch;
+}
+
+void CpuDevice::give_scratch(Buffer scratch) noexcept {
+  const std::unique_lock lock(scratch_lock_, std::try_to_lock);
+  if (lock && scratch_.size() < kKeptScratch) scratch_.push_back(std::move(scratch));
+}
 
 std::string CpuDevice::name() const {
   const int threads = pool_.threads();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU as a device: host memory, a thread pool, the best instruction set found at run time.
 #pragma once
-#include <memory>
+#include <mutex>
+#include <vector>
 
+#include "kernels/buffer.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
 
@@ -24,8 +26,14 @@ class CpuDevice final : public Device {
 
   [[nodiscard]] ThreadPool& pool() noexcept { return pool_; }
 
+  // Memory for one call of a kernel, contents undefined. What is given back serves later calls.
+  [[nodiscard]] Buffer take_scratch(std::size_t bytes);
+  void give_scratch(Buffer scratch) noexcept;
+
  private:
   ThreadPool pool_;
+  std::mutex scratch_lock_;
+  std::vector<Buffer> scratch_;
 };
 
 // Kernels are only called with the device whose table they are in.

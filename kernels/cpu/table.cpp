@@ -6,9 +6,13 @@ namespace rwkv::cpu {
 KernelTable make_table() {
   const NormKernels norm = norm_kernels();
   const MatMulKernels matmul = matmul_kernels();
-  return {matmul.target,   {norm.embed, norm.layer_norm, matmul.matmul, pointwise_kernels().token_shift, norm.head_norm},
-          rwkv4_kernels(), rwkv5_kernels(),
-          rwkv6_kernels(), rwkv7_kernels()};
+  return {matmul.target,
+          matmul.rounds_x,
+          {norm.embed, norm.layer_norm, matmul.matmul, pointwise_kernels().token_shift, norm.head_norm},
+          rwkv4_kernels(),
+          rwkv5_kernels(),
+          rwkv6_kernels(),
+          rwkv7_kernels()};
 }
 
 const KernelTable& best_table() {

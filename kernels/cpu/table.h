@@ -23,6 +23,7 @@ struct PointwiseKernels {
 struct MatMulKernels {
   decltype(CommonKernels::matmul) matmul;
   const char* target;
+  bool rounds_x;
 };
 [[nodiscard]] NormKernels norm_kernels();
 [[nodiscard]] PointwiseKernels pointwise_kernels();

@@ -63,16 +63,23 @@ double activated(Activation activation, double y) {
   return y;
 }
 
+// x as the kernels multiply it (see MatMul in kernels.h).
+float multiplied(const KernelTable& table, const MatMul& op, float x) {
+  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= 8) return x;
+  const float rounded = bf16_to_f32(f32_to_bf16(x));
+  return op.x.n_row > 32 ? rounded : rounded + bf16_to_f32(f32_to_bf16(x - rounded));
+}
+
 // Rounding of a sum of n terms: about sqrt(n) half ulps of the sum of their sizes, 16 more for what follows it; an i8 matrix
 // multiplies in parts (q, the offsets), which may be larger than the whole. The activations have slopes of at most
 // 1 + 2 |y|.
-void expect_product(const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
+void expect_product(const KernelTable& table, const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
   const std::int64_t n = w.matrix.n_in;
   for (std::int64_t at = 0; at < op.x.n_row * w.matrix.n_out; ++at) {
     const std::int64_t r = at / w.matrix.n_out, m = at % w.matrix.n_out;
     double y = op.bias ? op.bias[m] : 0.0, size = std::abs(y);
     for (std::int64_t i = 0; i < n; ++i) {
-      const double x = op.x.data[r * n + i], term = w.value[m * n + i] * x;
+      const double x = multiplied(table, op, op.x.data[r * n + i]), term = w.value[m * n + i] * x;
       y += term;
       size += op.weight.type == DType::i8
                   ? std::abs(x) * (256 * std::abs(w.rx[m] * w.ry[i]) + std::abs(w.mx[m]) + std::abs(w.my[i]))
@@ -92,16 +99,32 @@ using MatMulKernel = EveryInstructionSet;
 
 TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
   for (const DType type : kTypes) {
-    for (const std::int64_t n_row : {1, 2, 3, 4, 5, 17}) {
+    for (const std::int64_t n_row : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33}) {
       for (const std::int64_t n_in : {1, 7, 12, 15, 16, 33, 130}) {
         for (const std::int64_t n_out : {1, 3, 16, 17, 35}) {
           const Weight w = stored(type, n_out, n_in, 1);
           const auto x = floats(n_row * n_in, 2), out = nans(n_row * n_out);
           const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out)};
           table.common.matmul(device, {&op, 1});
-          ASSERT_NO_FATAL_FAILURE(expect_product(op, w));
+          ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
         }
       }
+    }
+  }
+}
+
+// Blocks of W have 48 or 64 rows and 256 or 1024 columns, panels of x 2 to 32 rows, a pass 256.
+TEST_P(MatMulKernel, EqualsPlainLoopsBeyondOneBlock) {
+  struct Shape {
+    std::int64_t n_row, n_out, n_in;
+  };
+  for (const DType type : kTypes) {
+    for (const Shape s : {Shape{33, 49, 257}, {40, 65, 1030}, {257, 61, 35}, {16, 130, 300}, {64, 64, 64}, {9, 60, 2048}}) {
+      const Weight w = stored(type, s.n_out, s.n_in, 21);
+      const auto x = floats(s.n_row * s.n_in, 22), bias = floats(s.n_out, 23), out = nans(s.n_row * s.n_out);
+      const MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out), .bias = bias.data()};
+      table.common.matmul(device, {&op, 1});
+      ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
     }
   }
 }
@@ -109,13 +132,13 @@ TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
 TEST_P(MatMulKernel, AppliesBiasThenActivation) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
-      for (const std::int64_t n_row : {1, 6}) {
+      for (const std::int64_t n_row : {1, 6, 13}) {
         const Weight w = stored(type, 21, 19, 3);
         const auto x = floats(n_row * 19, 4), bias = floats(21, 5), out = nans(n_row * 21);
         const MatMul op{
             .x = rows(x, 19), .weight = w.matrix, .out = rows(out, 21), .bias = bias.data(), .activation = activation};
         table.common.matmul(device, {&op, 1});
-        ASSERT_NO_FATAL_FAILURE(expect_product(op, w)) << static_cast<int>(activation);
+        ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w)) << static_cast<int>(activation);
       }
     }
   }
@@ -135,7 +158,7 @@ TEST_P(MatMulKernel, AddsToTheOutputWithAndWithoutGate) {
                         .add = true,
                         .gate = gated ? gate.data() : nullptr};
         table.common.matmul(device, {&op, 1});
-        ASSERT_NO_FATAL_FAILURE(expect_product(op, w, before)) << gated;
+        ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w, before)) << gated;
       }
     }
   }
@@ -154,18 +177,20 @@ TEST_P(MatMulKernel, GroupOfElevenMatricesOfDifferentShapesAndTypes) {
     if (i % 2) group[i].activation = kActivations[i % 5];
   }
   table.common.matmul(device, group);
-  for (int i = 0; i < 11; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(group[i], weights[i])) << "matrix " << i;
+  for (int i = 0; i < 11; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(table, group[i], weights[i])) << "matrix " << i;
 }
 
 TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
   for (const DType type : kTypes) {
     const Weight w = stored(type, 19, 9, 11);
-    const auto x = floats(5 * 9, 12);
-    std::vector<float> out(5 * 19 + 64, 7.0f);
-    const MatMul op{.x = rows(x, 9), .weight = w.matrix, .out = {out.data() + 32, 5, 19}};
-    table.common.matmul(device, {&op, 1});
-    ASSERT_NO_FATAL_FAILURE(expect_product(op, w));
-    for (int i = 0; i < 32; ++i) EXPECT_TRUE(out[i] == 7.0f && out[out.size() - 1 - i] == 7.0f) << i;
+    for (const std::int64_t n_row : {5, 11}) {
+      const auto x = floats(n_row * 9, 12);
+      std::vector<float> out(n_row * 19 + 64, 7.0f);
+      const MatMul op{.x = rows(x, 9), .weight = w.matrix, .out = {out.data() + 32, n_row, 19}};
+      table.common.matmul(device, {&op, 1});
+      ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
+      for (int i = 0; i < 32; ++i) EXPECT_TRUE(out[i] == 7.0f && out[out.size() - 1 - i] == 7.0f) << i;
+    }
   }
 }
 
@@ -173,15 +198,16 @@ TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
 TEST_P(MatMulKernel, NanInARowComesOutOfThatRowOnly) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
-      for (const std::int64_t at : {0, 10, 20}) {
+      for (const int at : {0, 10, 20, 21 * 7, 21 * 40 + 5}) {  // in the first of 5, 11 and 45 rows, and further on
+        const int n_row = at < 21 ? 5 : at < 21 * 11 ? 11 : 45;
         const Weight w = stored(type, 23, 21, 13);
-        auto x = floats(5 * 21, 14);
-        x[2 * 21 + at] = kNan;
-        const std::vector<float> out(5 * 23, 1.0f);
+        auto x = floats(n_row * 21, 14);
+        x[at] = kNan;
+        const std::vector<float> out(n_row * 23, 1.0f);
         const MatMul op{.x = rows(x, 21), .weight = w.matrix, .out = rows(out, 23), .activation = activation};
         table.common.matmul(device, {&op, 1});
-        for (int i = 0; i < 5 * 23; ++i) {
-          ASSERT_EQ(std::isnan(out[i]), i / 23 == 2)
+        for (int i = 0; i < n_row * 23; ++i) {
+          ASSERT_EQ(std::isnan(out[i]), i / 23 == at / 21)
               << name_of(type) << " " << static_cast<int>(activation) << " element " << i;
         }
       }

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the numbers of each weight type become float32 vectors. Included once per instruction set, hence the guard that toggles.
+#if defined(RWKV_CPU_WEIGHTS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKV_CPU_WEIGHTS_INL
+#undef RWKV_CPU_WEIGHTS_INL
+#else
+#define RWKV_CPU_WEIGHTS_INL
+#endif
+
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/half.h"
+#include "kernels/tensor.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+struct LoadF32 {
+  using Type = float;
+  static HWY_INLINE V<F32> load(F32 d, const float* p) { return hn::LoadU(d, p); }
+  static float one(float x) { return x; }
+};
+
+struct LoadF16 {
+  using Type = std::uint16_t;
+  static HWY_INLINE V<F32> load(F32 d, const std::uint16_t* p) {
+    const hn::Rebind<hwy::float16_t, F32> d16;
+    return hn::PromoteTo(d, hn::BitCast(d16, hn::LoadU(hn::RebindToUnsigned<decltype(d16)>(), p)));
+  }
+  static float one(std::uint16_t x) { return f16_to_f32(x); }
+};
+
+// A bfloat16 is the upper half of a float32: widen to 32 bits and shift.
+struct LoadBf16 {
+  using Type = std::uint16_t;
+  static HWY_INLINE V<F32> load(F32 d, const std::uint16_t* p) {
+    const hn::Repartition<std::uint32_t, F32> d32;
+    const hn::Rebind<std::uint16_t, F32> d16;
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, p))));
+  }
+  static float one(std::uint16_t x) { return bf16_to_f32(x); }
+};
+
+// q + 0.5; rows and columns are scaled outside.
+struct LoadI8 {
+  using Type = std::uint8_t;
+  static HWY_INLINE V<F32> load(F32 d, const std::uint8_t* p) {
+    const hn::Repartition<std::int32_t, F32> d32;
+    const hn::Rebind<std::uint8_t, F32> d8;
+    return hn::Add(hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, p))), hn::Set(d, 0.5f));
+  }
+  static float one(std::uint8_t x) { return static_cast<float>(x) + 0.5f; }
+};
+
+// body(Load) for the type of a matrix.
+template <class Body>
+HWY_INLINE void with_load(DType type, const Body& body) {
+  switch (type) {
+    case DType::f32:
+      return body(LoadF32());
+    case DType::f16:
+      return body(LoadF16());
+    case DType::bf16:
+      return body(LoadBf16());
+    case DType::i8:
+      return body(LoadI8());
+  }
+}
+
+// n stored numbers to float32.
+template <class Load>
+HWY_INLINE void widen(const typename Load::Type* from, std::int64_t n, float* to) {
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(Load::load(d, from + i), d, to + i);
+  for (; i < n; ++i) to[i] = Load::one(from[i]);
+}
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
