@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <chrono>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -10,9 +12,17 @@
 namespace rwkv::cpu {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
 // About 30 us: longer than the gap between two kernels of a decode step, short enough not to burn an idle core.
 constexpr int kSpins = 1000;
 constexpr std::uint64_t kLower = 0xffffffffu;
+
+// A worker that another process has pushed off its core comes back after milliseconds. When the caller has waited that long,
+// and for longer than it worked, it goes on alone for a while, each time for longer.
+constexpr auto kLongWait = microseconds(500);
+constexpr auto kAlone = microseconds(10'000), kMostAlone = microseconds(320'000);
 
 void pause() {
 #if defined(__x86_64__)
@@ -36,9 +46,9 @@ std::uint32_t watch_forks() {
 
 class ThreadPool::Workers {
  public:
-  explicit Workers(int n) {
+  explicit Workers(int n) : parts_(static_cast<std::size_t>(n) + 1) {
     try {
-      for (int i = 0; i < n; ++i) threads_.emplace_back([this] { work(); });
+      for (int i = 1; i <= n; ++i) threads_.emplace_back([this, i] { work(static_cast<std::size_t>(i)); });
     } catch (const std::system_error&) {  // no more threads for this process: those that there are do it
     }
   }
@@ -46,20 +56,32 @@ class ThreadPool::Workers {
   void run(std::int64_t n, Function function, void* task);
 
  private:
-  bool do_one();  // claims a task and does it; false: none is left
-  void work();
+  // The tasks of a loop are cut into one run of neighbours for each thread: what a thread reads is one stream of memory. Upper
+  // half: the first task not taken; lower half: the end. The thread itself takes from the front, others from the back.
+  struct alignas(64) Part {
+    std::atomic<std::uint64_t> left{0};
+  };
+
+  bool do_one(std::size_t thread);  // claims a task and does it; false: none is left
+  [[nodiscard]] std::uint32_t take(std::size_t thread);
+  void work(std::size_t thread);
+  void share(std::uint32_t n);
+  void wait(Clock::time_point start);
 
   // The current loop. A thread that has claimed a task may read these: they change only when all claimed tasks are done.
   Function function_ = nullptr;
   void* task_ = nullptr;
   std::uint32_t n_ = 0;
+  std::vector<Part> parts_;  // of the caller, of each worker
 
   // Upper half: number of the loop; lower half: tasks not claimed yet. One word, so that a late worker cannot claim a task of
-  // a loop that it has not seen begin.
+  // a loop that it has not seen begin. Who has claimed one finds one in the parts.
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<std::uint32_t> done_{0};
   std::atomic<bool> stop_{false};
-  std::atomic<bool> busy_{false};  // some thread is in run()
+  std::atomic<bool> busy_{false};  // some thread is in run(); it alone uses what follows
+  Clock::time_point alone_until_{};
+  microseconds alone_ = kAlone;
   std::vector<std::thread> threads_;
 };
 
@@ -70,20 +92,39 @@ ThreadPool::Workers::~Workers() {
   for (auto& thread : threads_) thread.join();
 }
 
-bool ThreadPool::Workers::do_one() {
+std::uint32_t ThreadPool::Workers::take(std::size_t thread) {
+  std::atomic<std::uint64_t>& own = parts_[thread].left;
+  for (std::uint64_t left = own.load(std::memory_order_relaxed); left >> 32 < (left & kLower);) {
+    if (own.compare_exchange_weak(left, left + kLower + 1, std::memory_order_relaxed))
+      return static_cast<std::uint32_t>(left >> 32);
+  }
+  for (;;) {
+    std::atomic<std::uint64_t>* longest = nullptr;
+    std::uint64_t most = 0, seen = 0;
+    for (Part& part : parts_) {
+      const std::uint64_t left = part.left.load(std::memory_order_relaxed), n = (left & kLower) - (left >> 32);
+      if (n > most) longest = &part.left, most = n, seen = left;
+    }
+    if (longest && longest->compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+      return static_cast<std::uint32_t>(seen & kLower) - 1;
+    }
+  }
+}
+
+bool ThreadPool::Workers::do_one(std::size_t thread) {
   std::uint64_t ticket = ticket_.load(std::memory_order_relaxed);
   do {
     if ((ticket & kLower) == 0) return false;
   } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire, std::memory_order_relaxed));
-  function_(task_, n_ - static_cast<std::uint32_t>(ticket & kLower));
+  function_(task_, take(thread));
   done_.fetch_add(1, std::memory_order_release);
   return true;
 }
 
-void ThreadPool::Workers::work() {
+void ThreadPool::Workers::work(std::size_t thread) {
   std::uint64_t seen = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
-    while (do_one()) {
+    while (do_one(thread)) {
     }
     seen = ticket_.load(std::memory_order_relaxed);
     for (int spin = 0; spin < kSpins && (seen & kLower) == 0; ++spin) {
@@ -94,26 +135,47 @@ void ThreadPool::Workers::work() {
   }
 }
 
+void ThreadPool::Workers::share(std::uint32_t n) {
+  const std::uint64_t parts = parts_.size();
+  for (std::uint64_t i = 0; i < parts; ++i) {
+    parts_[i].left.store((n * i / parts) << 32 | n * (i + 1) / parts, std::memory_order_relaxed);
+  }
+}
+
+// For the tasks that workers have claimed.
+void ThreadPool::Workers::wait(Clock::time_point start) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (done_.load(std::memory_order_acquire) == n_) return;
+    pause();
+  }
+  const Clock::time_point worked = Clock::now();
+  while (done_.load(std::memory_order_acquire) != n_) std::this_thread::yield();  // a worker may need this core
+  const Clock::time_point now = Clock::now();
+  if (parts_.size() > 2 || now - worked < kLongWait || now - worked < 2 * (worked - start)) return;
+  alone_ = now - alone_until_ < alone_ ? std::min(2 * alone_, kMostAlone) : kAlone;
+  alone_until_ = now + alone_;
+}
+
 void ThreadPool::Workers::run(std::int64_t n, Function function, void* task) {
   if (busy_.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t i = 0; i < n; ++i) function(task, i);
     return;
   }
-  function_ = function;
-  task_ = task;
-  n_ = static_cast<std::uint32_t>(n);
-  done_.store(0, std::memory_order_relaxed);
-  const std::uint64_t loop = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket_.store(loop << 32 | n_, std::memory_order_release);
-  ticket_.notify_all();
-  while (do_one()) {
-  }
-  for (int spin = 0; done_.load(std::memory_order_acquire) != n_; ++spin) {
-    if (spin < kSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();  // the worker that has the last task may need this core
+  const Clock::time_point start = Clock::now();
+  if (start < alone_until_) {
+    for (std::int64_t i = 0; i < n; ++i) function(task, i);
+  } else {
+    function_ = function;
+    task_ = task;
+    n_ = static_cast<std::uint32_t>(n);
+    done_.store(0, std::memory_order_relaxed);
+    share(n_);
+    const std::uint64_t loop = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+    ticket_.store(loop << 32 | n_, std::memory_order_release);
+    ticket_.notify_all();
+    while (do_one(0)) {
     }
+    wait(start);
   }
   busy_.store(false, std::memory_order_release);
 }

@@ -46,6 +46,53 @@ TEST(ThreadPool, SeveralCallersShareItAndEachGetsAllItsTasks) {
   }
 }
 
+// A thread reads one stream of memory: neighbouring tasks.
+TEST(ThreadPool, EachOfTwoThreadsBeginsAtItsOwnHalf) {
+  ThreadPool pool(2);
+  std::atomic<std::int64_t> first_of_worker{-1};
+  const auto caller = std::this_thread::get_id();
+  pool.parallel_for(100, [&](std::int64_t i) {
+    if (std::this_thread::get_id() != caller) {
+      std::int64_t none = -1;
+      first_of_worker.compare_exchange_strong(none, i);
+    }
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (i == 0 && first_of_worker < 0 && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+  });
+  EXPECT_EQ(first_of_worker, 50);
+}
+
+// What another busy process does to a worker, a sleep does here. Tried again where this machine is so busy that the while is
+// over.
+TEST(ThreadPool, AfterALongWaitTheCallerGoesOnAloneForAWhile) {
+  ThreadPool pool(2);
+  const auto caller = std::this_thread::get_id();
+  const auto by_both = [&](const auto& body) {
+    std::atomic<bool> by_worker = false;
+    pool.parallel_for(2, [&](std::int64_t) {
+      if (std::this_thread::get_id() != caller) by_worker = true;
+      body();
+    });
+    return by_worker.load();
+  };
+  const auto some_work = [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
+  bool alone = false, both_again = false;
+  for (int i = 0; i < 20 && !alone; ++i) {
+    while (!by_both(some_work)) {
+    }
+    std::atomic<int> started = 0;
+    by_both([&] {
+      ++started;
+      while (started < 2) std::this_thread::yield();  // one task for each thread
+      if (std::this_thread::get_id() != caller) std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    });
+    alone = !by_both(some_work);
+  }
+  for (int i = 0; i < 1000 && !both_again; ++i) both_again = by_both(some_work);
+  EXPECT_TRUE(alone);
+  EXPECT_TRUE(both_again);
+}
+
 TEST(ThreadPool, ATaskMayStartALoopOfItsOwn) {
   ThreadPool pool(3);
   std::vector<std::atomic<int>> calls(50 * 20);
