@@ -31,12 +31,14 @@ struct Rows {
   std::int64_t n_col = 0;
 };
 
-// A weight matrix W [n_out, n_in], row-major as in a checkpoint.
+// A weight matrix W [n_out, n_in], row-major as in a checkpoint; or input-major, W^T row-major: for inputs with many zeros, as
+// rows of W^T whose input is 0 need not be read.
 struct Matrix {
   DType type = DType::f32;
   std::int64_t n_out = 0;
   std::int64_t n_in = 0;
   const void* data = nullptr;
+  bool input_major = false;
 
   // i8 only: W[m, n] = (q[m, n] + 0.5) rx[m] ry[n] + mx[m] + my[n]; spec 2.9.
   const float* mx = nullptr;  // [n_out]

@@ -84,6 +84,27 @@ RWKV_AVX512 void pack(const PanelSource& from, std::uint32_t* panel) {
   }
 }
 
+// Rows k and k + 1 of 16 columns as pairs.
+RWKV_AVX512 inline __m512i pairs(const ColumnSource& from, std::int64_t k, std::int64_t column) {
+  const std::int64_t left = from.count - column;
+  const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+  const std::uint16_t* const v = from.v + k * from.ld + column;
+  const __m256i low = _mm256_maskz_loadu_epi16(k < from.depth ? mask : 0, v);
+  const __m256i high = _mm256_maskz_loadu_epi16(k + 1 < from.depth ? mask : 0, v + from.ld);
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+}
+
+RWKV_AVX512 void transpose_columns(const ColumnSource& from, std::int64_t rows, std::uint16_t* to, std::int64_t ld) {
+  for (std::int64_t k = 0; k < from.depth; k += 32) {
+    for (std::int64_t first = 0; first < rows; first += 16) {
+      __m512i r[16];
+      for (int i = 0; i < 16; ++i) r[i] = pairs(from, k + 2 * i, first);
+      transpose(r);
+      for (int i = 0; i < 16 && first + i < rows; ++i) _mm512_storeu_si512(to + (first + i) * ld + k, r[i]);
+    }
+  }
+}
+
 RWKV_AVX512 inline __m512bh broadcast(const std::uint16_t* pair) {
   std::int32_t both;
   std::memcpy(&both, pair, sizeof both);
@@ -204,8 +225,8 @@ bool has_amx() {
 
 void nothing() {}
 
-constexpr Bf16Kernel kAvx512{"AVX512_BF16", kRows, 2, nothing, multiply_avx512, nothing, pack};
-constexpr Bf16Kernel kAmx{"AMX", 32, 32, begin_amx, multiply_amx, end_amx, pack};
+constexpr Bf16Kernel kAvx512{"AVX512_BF16", kRows, 2, nothing, multiply_avx512, nothing, pack, transpose_columns};
+constexpr Bf16Kernel kAmx{"AMX", 32, 32, begin_amx, multiply_amx, end_amx, pack, transpose_columns};
 
 }  // namespace
 

@@ -27,6 +27,12 @@ struct PanelSource {
   bool remainder;        // of x what rounding took away, rounded, instead of x
 };
 
+// Columns of an input-major matrix, [depth, count], rows ld apart.
+struct ColumnSource {
+  const std::uint16_t* v;
+  std::int64_t ld, depth, count;
+};
+
 struct Bf16Kernel {
   const char* name;  // "AMX", "AVX512_BF16"
   std::int64_t step_n, step_depth;
@@ -35,6 +41,8 @@ struct Bf16Kernel {
   void (*end)();
   // panel[k / 2, m] = pair of x[m, k], x[m, k + 1] rounded to nearest even, for m < rows; 0 beyond rows and n. depth is even.
   void (*pack)(const PanelSource&, std::uint32_t* panel);
+  // to[i, k] = v[k, i]; 0 beyond them up to `rows` rows and to a depth that is a multiple of 32. Rows of `to` are `ld` apart.
+  void (*transpose)(const ColumnSource&, std::int64_t rows, std::uint16_t* to, std::int64_t ld);
 };
 
 // The best one this machine has; null: none.

@@ -40,6 +40,27 @@ TEST(Bf16, PanelsArePairsOfRoundedRowsAndOfWhatRoundingTookAway) {
   }
 }
 
+TEST(Bf16, ColumnsOfAnInputMajorMatrixBecomeRows) {
+  for (const char* name : kNames) {
+    const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
+    if (!kernel) continue;
+    for (const std::int64_t count : {1, 15, 17, 40}) {
+      for (const std::int64_t depth : {1, 2, 31, 33, 64}) {
+        const std::int64_t ld = count + 3, rows = count + 5, ld_to = (depth + 31) / 32 * 32 + 2;
+        std::vector<std::uint16_t> v(depth * ld), to(rows * ld_to, 7);
+        for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::uint16_t>(i + 1);
+        kernel->transpose({v.data(), ld, depth, count}, rows, to.data(), ld_to);
+        for (std::int64_t i = 0; i < rows; ++i) {
+          for (std::int64_t k = 0; k < ld_to; ++k) {
+            const int expected = k >= ld_to - 2 ? 7 : i < count && k < depth ? v[k * ld + i] : 0;
+            ASSERT_EQ(to[i * ld_to + k], expected) << name << " " << i << " " << k;
+          }
+        }
+      }
+    }
+  }
+}
+
 // c [n, kPanel] = a b, or added to; products of 8-bit numbers are exact, so the error is that of a float32 sum.
 TEST(Bf16, BlocksEqualPlainLoops) {
   for (const char* name : kNames) {

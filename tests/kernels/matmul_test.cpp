@@ -19,7 +19,18 @@ struct Weight {
   Matrix matrix;
 };
 
-Weight stored(DType type, std::int64_t n_out, std::int64_t n_in, std::uint32_t seed) {
+enum Layout { kOutputMajor, kInputMajor };
+constexpr Layout kLayouts[] = {kOutputMajor, kInputMajor};
+
+template <class T>
+std::vector<T> transposed(const std::vector<T>& values, std::int64_t n_row) {
+  std::vector<T> out;
+  const std::int64_t n_col = std::ssize(values) / n_row;
+  for (std::int64_t i = 0; i < std::ssize(values); ++i) out.push_back(values[i % n_row * n_col + i / n_row]);
+  return out;
+}
+
+Weight stored(DType type, std::int64_t n_out, std::int64_t n_in, std::uint32_t seed, Layout layout = kOutputMajor) {
   Weight w;
   w.f32 = floats(n_out * n_in, seed);
   w.matrix = {.type = type, .n_out = n_out, .n_in = n_in, .data = w.f32.data()};
@@ -41,6 +52,11 @@ Weight stored(DType type, std::int64_t n_out, std::int64_t n_in, std::uint32_t s
     w.q.push_back(q);
     const std::size_t m = i / n_in, n = i % n_in;
     w.value.push_back((q + 0.5) * w.rx[m] * w.ry[n] + w.mx[m] + w.my[n]);
+  }
+  if (layout == kInputMajor) {
+    w.matrix.input_major = true;
+    w.f32 = transposed(w.f32, n_out), w.half = transposed(w.half, n_out), w.q = transposed(w.q, n_out);
+    w.matrix.data = w.f32.data();
   }
   if (type == DType::i8) w.matrix.data = w.q.data();
   if (!w.half.empty()) w.matrix.data = w.half.data();
@@ -102,11 +118,13 @@ TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
     for (const std::int64_t n_row : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33}) {
       for (const std::int64_t n_in : {1, 7, 12, 15, 16, 33, 130}) {
         for (const std::int64_t n_out : {1, 3, 16, 17, 35}) {
-          const Weight w = stored(type, n_out, n_in, 1);
-          const auto x = floats(n_row * n_in, 2), out = nans(n_row * n_out);
-          const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out)};
-          table.common.matmul(device, {&op, 1});
-          ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
+          for (const Layout layout : kLayouts) {
+            const Weight w = stored(type, n_out, n_in, 1, layout);
+            const auto x = floats(n_row * n_in, 2), out = nans(n_row * n_out);
+            const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out)};
+            table.common.matmul(device, {&op, 1});
+            ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w)) << layout;
+          }
         }
       }
     }
@@ -120,12 +138,34 @@ TEST_P(MatMulKernel, EqualsPlainLoopsBeyondOneBlock) {
   };
   for (const DType type : kTypes) {
     for (const Shape s : {Shape{33, 49, 257}, {40, 65, 1030}, {257, 61, 35}, {16, 130, 300}, {64, 64, 64}, {9, 60, 2048}}) {
-      const Weight w = stored(type, s.n_out, s.n_in, 21);
-      const auto x = floats(s.n_row * s.n_in, 22), bias = floats(s.n_out, 23), out = nans(s.n_row * s.n_out);
-      const MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out), .bias = bias.data()};
-      table.common.matmul(device, {&op, 1});
-      ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
+      for (const Layout layout : kLayouts) {
+        const Weight w = stored(type, s.n_out, s.n_in, 21, layout);
+        const auto x = floats(s.n_row * s.n_in, 22), bias = floats(s.n_out, 23), out = nans(s.n_row * s.n_out);
+        const MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out), .bias = bias.data()};
+        table.common.matmul(device, {&op, 1});
+        ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w)) << layout;
+      }
     }
+  }
+}
+
+// The rows of an input-major matrix whose input is 0 hold NaN: they would be seen.
+TEST_P(MatMulKernel, RowsOfAnInputMajorMatrixWhoseInputIsZeroAreNotRead) {
+  constexpr std::int64_t kOut = 37, kIn = 700;
+  for (const std::int64_t n_row : {1, 3, 8}) {
+    Weight w = stored(DType::f32, kOut, kIn, 24, kInputMajor);
+    auto x = floats(n_row * kIn, 25);
+    for (std::int64_t k = 0; k < kIn; ++k) {
+      if (k % 7 == 0 || (k > 100 && k < 420)) continue;
+      for (std::int64_t r = 0; r < n_row; ++r) x[r * kIn + k] = k % 2 ? 0.0f : -0.0f;
+      std::fill_n(&w.f32[k * kOut], kOut, kNan);
+      for (std::int64_t m = 0; m < kOut; ++m) w.value[m * kIn + k] = 0;
+    }
+    const auto before = floats(n_row * kOut, 26), gate = floats(n_row * kOut, 27);
+    auto out = before;
+    const MatMul op{.x = rows(x, kIn), .weight = w.matrix, .out = rows(out, kOut), .add = true, .gate = gate.data()};
+    table.common.matmul(device, {&op, 1});
+    ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w, before));
   }
 }
 

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of many rows of x, arithmetic bound: x is transposed into panels, W read in blocks that stay in the cache.
+// Included once per instruction set, hence the guard that toggles.
+#if defined(RWKV_CPU_MANY_ROWS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKV_CPU_MANY_ROWS_INL
+#undef RWKV_CPU_MANY_ROWS_INL
+#else
+#define RWKV_CPU_MANY_ROWS_INL
+#endif
+
+#include "kernels/cpu/product-inl.h"
+#include "kernels/cpu/weights-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+inline void pack_panel(const Product& p, std::int64_t panel) {
+  const std::int64_t n = p.op->x.n_col, width = p.panel_width(), first = panel * width,
+                     rows = std::min(width, p.rows() - first);
+  std::byte* const to = p.panels + panel * p.panel_bytes();
+  for (std::int64_t plane = 0; p.bf16 && plane < p.planes(); ++plane) {
+    p.bf16->pack({p.x() + first * n, rows, n, p.depth(), plane == 1},
+                 reinterpret_cast<std::uint32_t*>(to + plane * p.plane_bytes()));
+  }
+  if (p.bf16) return;
+  auto* const floats = reinterpret_cast<float*>(to);
+  if (rows < width) std::fill_n(floats, width * n, 0.0f);
+  transpose(p.x() + first * n, n, rows, n, floats, width);
+}
+
+// Rows [row, row + rows) of columns [first, first + count), from c [count, kMostRows], transposed.
+inline void finish_block(const Product& p, const float* c, std::int64_t row, std::int64_t rows, std::int64_t first,
+                         std::int64_t count) {
+  constexpr std::int64_t kAtOnce = 16;
+  alignas(64) float y[kAtOnce][kBf16Block];
+  for (std::int64_t r = 0; r < rows; r += kAtOnce) {
+    const std::int64_t some = std::min(kAtOnce, rows - r);
+    transpose(c + r, kMostRows, count, some, y[0], kBf16Block);
+    for (std::int64_t i = 0; i < some; ++i) finish(*p.op, p.scaled, row + r + i, first, count, y[i]);
+  }
+}
+
+// a[i, k] = W[first + i, k0 + k] as float32.
+template <class Load>
+void load_block(const Matrix& w, std::int64_t first, std::int64_t count, std::int64_t k0, std::int64_t depth, float* a,
+                std::int64_t stride) {
+  const auto* const data = static_cast<const typename Load::Type*>(w.data);
+  if (!w.input_major) {
+    for (std::int64_t i = 0; i < count; ++i) widen<Load>(data + (first + i) * w.n_in + k0, depth, a + i * stride);
+    return;
+  }
+  alignas(64) float rows[16 * kBlock];
+  for (std::int64_t k = 0; k < depth; k += 16) {
+    const std::int64_t some = std::min<std::int64_t>(16, depth - k);
+    for (std::int64_t i = 0; i < some; ++i) widen<Load>(data + (k0 + k + i) * w.n_out + first, count, rows + i * kBlock);
+    transpose(rows, kBlock, some, count, a + k, stride);
+  }
+}
+
+// The same as bfloat16, with zeros up to `rows` rows and to a depth that is a multiple of 32.
+inline void load_block(const Bf16Kernel& kernel, const Matrix& w, std::int64_t first, std::int64_t count, std::int64_t rows,
+                       std::int64_t k0, std::int64_t depth, std::uint16_t* a, std::int64_t stride) {
+  const auto* const data = static_cast<const std::uint16_t*>(w.data);
+  const std::int64_t padded = (depth + 31) / 32 * 32;
+  if (w.input_major) return kernel.transpose({data + k0 * w.n_out + first, w.n_out, depth, count}, rows, a, stride);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::uint16_t* const to = a + i * stride;
+    const std::int64_t some = i < count ? depth : 0;
+    std::copy_n(data + (first + i) * w.n_in + k0, some, to);
+    std::fill(to + some, to + padded, std::uint16_t{0});
+  }
+}
+
+// Columns [first, first + kBlock) for many rows, in float32.
+template <class Load>
+void many_rows(const Product& p, std::int64_t first) {
+  constexpr std::int64_t kStride = kDepth + 16;  // not a multiple of 4 KiB, so that the rows do not compete for the same lines
+  const std::int64_t n = p.op->weight.n_in, count = std::min(kBlock, p.op->weight.n_out - first), width = p.panel_width();
+  alignas(64) float a[kBlock * kStride], c[kBlock * kMostRows];
+  for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
+    const std::int64_t rows = std::min(kMostRows, p.rows() - row);
+    std::fill_n(c, kBlock * kMostRows, 0.0f);
+    for (std::int64_t k = 0; k < n; k += kDepth) {
+      const std::int64_t depth = std::min(kDepth, n - k);
+      load_block<Load>(p.op->weight, first, count, k, depth, a, kStride);
+      for (std::int64_t r = 0; r < rows; r += width) {
+        const auto* const b = reinterpret_cast<const float*>(p.panels + (row + r) / width * p.panel_bytes()) + k * width;
+        for (std::int64_t i = 0; i < count; i += kRows) {
+          rows_times_panel<kStride>(a + i * kStride, b, depth, c + i * kMostRows + r, kMostRows);
+        }
+      }
+    }
+    finish_block(p, c, row, rows, first, count);
+  }
+}
+
+// Columns [first, first + kBf16Block) for many rows, x rounded to bfloat16.
+inline void many_rows_bf16(const Product& p, std::int64_t first) {
+  constexpr std::int64_t kStride = kBf16Depth + 32;
+  const Bf16Kernel& kernel = *p.bf16;
+  const std::int64_t n = p.op->weight.n_in, count = std::min(p.columns(), p.op->weight.n_out - first);
+  const std::int64_t padded = (count + kernel.step_n - 1) / kernel.step_n * kernel.step_n;
+  const auto* const w = static_cast<const std::uint16_t*>(p.op->weight.data) + first * n;
+  alignas(64) std::uint16_t copied[kBf16Block * kStride];
+  alignas(64) float c[kBf16Block * kMostRows];
+  kernel.begin();
+  for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
+    const std::int64_t rows = std::min(kMostRows, p.rows() - row);
+    for (std::int64_t k = 0; k < n; k += kBf16Depth) {
+      const std::int64_t there = std::min(kBf16Depth, n - k), depth = (there + 31) / 32 * 32;
+      Bf16Block block{.a = w + k, .lda = n, .n = padded, .depth = depth, .c = c, .ldc = kMostRows};
+      if (padded != count || depth != there || p.op->weight.input_major) {
+        load_block(kernel, p.op->weight, first, count, padded, k, there, copied, kStride);
+        block.a = copied;
+        block.lda = kStride;
+      }
+      for (std::int64_t r = 0; r < rows; r += kPanel) {
+        const std::byte* const panel = p.panels + (row + r) / kPanel * p.panel_bytes();
+        block.m = std::min(kPanel, rows - r);
+        block.c = c + r;
+        for (std::int64_t plane = 0; plane < p.planes(); ++plane) {
+          block.b = reinterpret_cast<const std::uint32_t*>(panel + plane * p.plane_bytes()) + k / 2 * kPanel;
+          block.add = k > 0 || plane > 0;
+          kernel.multiply(block);
+        }
+      }
+    }
+    finish_block(p, c, row, rows, first, count);
+  }
+  kernel.end();
+}
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// One product of a group: how it is cut into tasks, its input, and what happens to its sums.
+// Included once per instruction set, hence the guard that toggles.
+#if defined(RWKV_CPU_PRODUCT_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKV_CPU_PRODUCT_INL
+#undef RWKV_CPU_PRODUCT_INL
+#else
+#define RWKV_CPU_PRODUCT_INL
+#endif
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/bf16_x86.h"
+#include "kernels/cpu/gemm-inl.h"
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+constexpr std::int64_t kFewRows = 8;
+constexpr std::int64_t kFewColumns = 16;  // of a task: with few rows,
+constexpr std::int64_t kPart = 256;       // of a task of an input-major matrix: its rows, so that sums do not depend on threads
+constexpr std::int64_t kBlock = 48;       // with many: rows of W in a block, a multiple of kRows,
+constexpr std::int64_t kDepth = 256;      // numbers of each (float32: with a panel of x it fits the first-level cache)
+constexpr std::int64_t kBf16Block = 64;   // the same for bfloat16
+constexpr std::int64_t kBf16Depth = 1024;
+// Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
+// More rows are a prompt: x is rounded once, 8 bits like the weights.
+constexpr std::int64_t kTwoPlanes = 32;
+constexpr std::int64_t kMostRows = 256;  // of x that one pass over W serves
+
+// The input of an i8 matrix, prepared once per call (spec 2.9):
+//   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
+struct Scaled {
+  std::vector<float> x;    // [R, n_in], times ry
+  std::vector<float> sum;  // [R], of x
+  std::vector<float> my;   // [R], sum of x my
+};
+
+inline Scaled scale_input(const MatMul& op) {
+  const std::int64_t n = op.x.n_col, rows = op.x.n_row;
+  Scaled s{std::vector<float>(rows * n), std::vector<float>(rows), std::vector<float>(rows)};
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* const x = op.x.data + r * n;
+    float* const scaled = s.x.data() + r * n;
+    for_vectors(n, [&](auto d, std::int64_t i)
+                       HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.ry + i)), d, scaled + i); });
+    s.sum[r] = sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); });
+    s.my[r] = sum_vectors(
+        n, [&](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.my + i)); });
+  }
+  return s;
+}
+
+template <class D>
+HWY_INLINE V<D> activate(D d, Activation activation, V<D> y) {
+  switch (activation) {
+    case Activation::none:
+      return y;
+    case Activation::tanh:
+      return keep_nan<D>(y, hn::Tanh(d, y));
+    case Activation::sigmoid:
+      return sigmoid(d, y);
+    case Activation::silu:
+      return hn::Mul(y, sigmoid(d, y));
+    case Activation::relu_squared: {
+      const auto positive = keep_nan<D>(y, hn::Max(y, hn::Zero(d)));
+      return hn::Mul(positive, positive);
+    }
+  }
+  return y;
+}
+
+// Columns [first, first + n) of one row of the result, from the raw products y.
+HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row, std::int64_t first, std::int64_t n,
+                       const float* y) {
+  const std::int64_t at = row * op.out.n_col + first;
+  float* const out = op.out.data + at;
+  for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR {
+    auto value = hn::LoadU(d, y + i);
+    if (op.weight.type == DType::i8) {
+      const auto offset =
+          hn::MulAdd(hn::LoadU(d, op.weight.mx + first + i), hn::Set(d, scaled.sum[row]), hn::Set(d, scaled.my[row]));
+      value = hn::MulAdd(value, hn::LoadU(d, op.weight.rx + first + i), offset);
+    }
+    if (op.bias) value = hn::Add(value, hn::LoadU(d, op.bias + first + i));
+    value = activate(d, op.activation, value);
+    if (op.gate) value = hn::Mul(value, hn::LoadU(d, op.gate + at + i));
+    if (op.add) value = hn::Add(value, hn::LoadU(d, out + i));
+    hn::StoreU(value, d, out + i);
+  });
+}
+
+// The instruction sets below AVX-512 are for machines that have no such kernel, and for tests.
+inline const Bf16Kernel* kernel_for_bf16() {
+  return HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL ? bf16_kernel() : nullptr;
+}
+
+// One matrix of a group, and its input as the kernels want it.
+struct Product {
+  const MatMul* op;
+  Scaled scaled;                     // i8 only
+  const Bf16Kernel* bf16 = nullptr;  // the panels hold pairs of bfloat16
+  std::byte* panels = nullptr;       // many rows: x, transposed
+  bool packs = false;                // the first of the group with these panels
+  float* sums = nullptr;             // few rows, input-major: [parts, rows, n_out]
+
+  explicit Product(const MatMul& matmul) : op(&matmul) {
+    if (op->weight.type == DType::i8) scaled = scale_input(*op);
+    if (op->weight.type == DType::bf16 && rows() > kFewRows) bf16 = kernel_for_bf16();
+  }
+
+  [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
+  [[nodiscard]] const float* x() const { return scaled.x.empty() ? op->x.data : scaled.x.data(); }
+  [[nodiscard]] std::int64_t columns() const {
+    return rows() <= kFewRows ? kFewColumns : bf16 ? kBf16Block / bf16->step_n * bf16->step_n : kBlock;
+  }
+  [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
+
+  // Few rows and an input-major matrix: a task takes kPart rows of the matrix and adds them up.
+  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kFewRows; }
+  [[nodiscard]] std::int64_t parts() const { return (op->weight.n_in + kPart - 1) / kPart; }
+
+  [[nodiscard]] std::int64_t scratch_bytes() const {
+    if (rows() > kFewRows) return n_panels() * panel_bytes();
+    return in_parts() ? parts() * rows() * op->weight.n_out * 4 : 0;
+  }
+
+  [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(); }
+  [[nodiscard]] std::int64_t n_panels() const { return (rows() + panel_width() - 1) / panel_width(); }
+  [[nodiscard]] std::int64_t depth() const { return bf16 ? (op->weight.n_in + 31) / 32 * 32 : op->weight.n_in; }
+  [[nodiscard]] std::int64_t planes() const { return bf16 && rows() <= kTwoPlanes ? 2 : 1; }
+  [[nodiscard]] std::int64_t plane_bytes() const { return panel_width() * depth() * (bf16 ? 2 : 4); }
+  [[nodiscard]] std::int64_t panel_bytes() const { return plane_bytes() * planes(); }
+  [[nodiscard]] bool same_panels(const Product& other) const {
+    return x() == other.x() && rows() == other.rows() && op->x.n_col == other.op->x.n_col && bf16 == other.bf16;
+  }
+};
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
