@@ -3,6 +3,7 @@
 #pragma once
 #include <rwkv/error.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -28,7 +29,7 @@ struct TensorInfo {
   [[nodiscard]] std::int64_t count() const;  // elements; the product cannot wrap in an opened checkpoint
 };
 
-// Thread-compatible: read() of one object from one thread at a time.
+// The reads may be called by several threads at once, each with its own `out`.
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
@@ -44,6 +45,10 @@ class Checkpoint {
 
   // The same for tensors of bytes (u8).
   virtual void read_bytes(const TensorInfo& tensor, std::int64_t first, std::span<std::uint8_t> out) const = 0;
+
+  // As many elements as fill `out`, in row-major order, as they are stored: any type, no conversion, little-endian. The size of
+  // `out` is a multiple of the type's.
+  virtual void read_stored(const TensorInfo& tensor, std::int64_t first, std::span<std::byte> out) const = 0;
 
  protected:
   std::string path_, format_;

@@ -60,18 +60,22 @@ FileCheckpoint::FileCheckpoint(std::string path, std::unique_ptr<ByteSource> sou
   }
 }
 
-template <class T>
-void FileCheckpoint::read_any(const TensorInfo& tensor, std::int64_t first, std::span<T> out) const {
-  const TensorInfo* const known = find(tensor.name);
-  if (!known) throw ArgumentError(message(path_, ": no tensor ", printable(tensor.name)));
-  const std::int64_t count = known->count();
-  const auto wanted = static_cast<std::int64_t>(out.size());
+const TensorInfo& FileCheckpoint::known_tensor(const std::string& name) const {
+  const TensorInfo* const known = find(name);
+  if (!known) throw ArgumentError(message(path_, ": no tensor ", printable(name)));
+  return *known;
+}
+
+template <class Read>
+void FileCheckpoint::read_any(const TensorInfo& tensor, std::int64_t first, std::int64_t wanted, const Read& read) const {
+  const TensorInfo& known = known_tensor(tensor.name);
+  const std::int64_t count = known.count();
   if (first < 0 || first > count || wanted > count - first)
     throw ArgumentError(message(path_, ": ", printable(tensor.name), ": elements [", first, ", ", first, " + ", wanted,
                                 ") of a tensor of ", count));
-  const Place& place = places_[static_cast<std::size_t>(known - tensors_.data())];
+  const Place& place = places_[static_cast<std::size_t>(&known - tensors_.data())];
   try {
-    read_window(*source_, {known->type, known->shape, place.stride, place.at}, first, out);
+    read(Layout{known.type, known.shape, place.stride, place.at});
   } catch (const CheckpointError& error) {
     throw CheckpointError(message(path_, ": ", printable(tensor.name), ": ", error.what()));
   } catch (const std::bad_alloc&) {
@@ -80,11 +84,21 @@ void FileCheckpoint::read_any(const TensorInfo& tensor, std::int64_t first, std:
 }
 
 void FileCheckpoint::read(const TensorInfo& tensor, std::int64_t first, std::span<float> out) const {
-  read_any(tensor, first, out);
+  read_any(tensor, first, std::ssize(out), [&](const Layout& layout) { read_window(*source_, layout, first, out); });
 }
 
 void FileCheckpoint::read_bytes(const TensorInfo& tensor, std::int64_t first, std::span<std::uint8_t> out) const {
-  read_any(tensor, first, out);
+  read_any(tensor, first, std::ssize(out), [&](const Layout& layout) { read_window(*source_, layout, first, out); });
+}
+
+void FileCheckpoint::read_stored(const TensorInfo& tensor, std::int64_t first, std::span<std::byte> out) const {
+  const FileType type = known_tensor(tensor.name).type;
+  const std::int64_t size = bytes_of(type);
+  if (std::ssize(out) % size != 0)
+    throw ArgumentError(
+        message(path_, ": ", printable(tensor.name), ": ", out.size(), " bytes are no whole elements of ", name_of(type)));
+  read_any(tensor, first, std::ssize(out) / size,
+           [&](const Layout& layout) { read_stored_window(*source_, layout, first, out); });
 }
 
 }  // namespace rwkv

@@ -16,10 +16,13 @@ class FileCheckpoint final : public Checkpoint {
 
   void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out) const override;
   void read_bytes(const TensorInfo& tensor, std::int64_t first, std::span<std::uint8_t> out) const override;
+  void read_stored(const TensorInfo& tensor, std::int64_t first, std::span<std::byte> out) const override;
 
  private:
-  template <class T>
-  void read_any(const TensorInfo& tensor, std::int64_t first, std::span<T> out) const;
+  [[nodiscard]] const TensorInfo& known_tensor(const std::string& name) const;
+  // Calls read(layout) when elements [first, first + wanted) are there; errors name the file and the tensor.
+  template <class Read>
+  void read_any(const TensorInfo& tensor, std::int64_t first, std::int64_t wanted, const Read& read) const;
 
   struct Place {
     std::uint64_t at;

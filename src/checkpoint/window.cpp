@@ -22,9 +22,10 @@ struct Axis {
   std::int64_t n, stride, out_stride;  // strides in elements
 };
 
-struct Plain8 {
-  using Stored = std::uint8_t;
-  static std::uint8_t convert(Stored x) { return x; }
+template <class Element>
+struct AsStored {
+  using Stored = Element;
+  static Stored convert(Stored x) { return x; }
 };
 struct Double {
   using Stored = double;
@@ -182,6 +183,14 @@ class WindowReader {
   std::unique_ptr<std::byte[]> staging_;
 };
 
+template <std::size_t n>
+void read_elements(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::byte> out) {
+  using Element = std::array<std::byte, n>;  // needs no alignment
+  static_assert(sizeof(Element) == n && alignof(Element) == 1);
+  const std::span elements(reinterpret_cast<Element*>(out.data()), out.size() / n);
+  WindowReader<AsStored<Element>, Element>(source, tensor).read(first, elements);
+}
+
 }  // namespace
 
 void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<float> out) {
@@ -202,7 +211,20 @@ void read_window(const ByteSource& source, const Layout& tensor, std::int64_t fi
 void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::uint8_t> out) {
   if (tensor.type != FileType::u8)
     throw CheckpointError("expected a tensor of type u8, found " + std::string(name_of(tensor.type)));
-  WindowReader<Plain8, std::uint8_t>(source, tensor).read(first, out);
+  WindowReader<AsStored<std::uint8_t>, std::uint8_t>(source, tensor).read(first, out);
+}
+
+void read_stored_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::byte> out) {
+  switch (bytes_of(tensor.type)) {
+    case 1:
+      return read_elements<1>(source, tensor, first, out);
+    case 2:
+      return read_elements<2>(source, tensor, first, out);
+    case 4:
+      return read_elements<4>(source, tensor, first, out);
+    default:
+      return read_elements<8>(source, tensor, first, out);
+  }
 }
 
 }  // namespace rwkv

@@ -19,7 +19,11 @@ struct Layout {
 // Elements [first, first + out.size()) as float32; needs at most 1 MiB besides `out`. The tensor is f64, f32, f16 or bf16.
 void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<float> out);
 
-// The same for u8.
+// The elements as they are stored, of any type; out.size() is a multiple of the type's. Needs no other memory for a tensor
+// without gaps.
+void read_stored_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::byte> out);
+
+// As read_window, for u8.
 void read_window(const ByteSource& source, const Layout& tensor, std::int64_t first, std::span<std::uint8_t> out);
 
 }  // namespace rwkv

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -74,6 +75,29 @@ TEST(Window, EqualsElementByElementForAnyLayout) {
   }
 }
 
+// The same windows as bytes: the low bytes of the element numbers, for every size of element.
+TEST(Window, ReadsStoredElementsOfEverySizeForAnyLayout) {
+  constexpr FileType kTypes[] = {FileType::i8, FileType::f16, FileType::i32, FileType::f64};
+  std::mt19937 rng(8);
+  for (int round = 0; round < 400; ++round) {
+    const Strided layout = random_layout(rng);
+    const FileType type = kTypes[round % 4];
+    const auto size = static_cast<std::size_t>(bytes_of(type));
+    std::string stored;
+    for (std::uint64_t i = 0; i < layout.elements; ++i) stored.append(reinterpret_cast<const char*>(&i), size);
+    const auto all = expected_values(layout.shape, layout.stride);
+    const std::size_t first = rng() % (all.size() + 1), n = rng() % (all.size() - first + 1);
+    std::vector<std::byte> out(n * size + 1, std::byte(0x5a));
+    read_stored_window(*source_of(stored), {type, layout.shape, layout.stride, 0}, static_cast<std::int64_t>(first),
+                       std::span(out).first(n * size));
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto number = static_cast<std::uint64_t>(all[first + i]);
+      ASSERT_EQ(std::memcmp(out.data() + i * size, &number, size), 0) << shape_text(layout.shape) << " " << first + i;
+    }
+    EXPECT_EQ(out.back(), std::byte(0x5a));
+  }
+}
+
 class CountingSource final : public ByteSource {
  public:
   explicit CountingSource(std::uint64_t size) : size_(size) {}
@@ -99,6 +123,16 @@ TEST(Window, ReadsFloatsInOneCall) {
   std::vector<float> out(4 << 20);
   read_window(source, {FileType::f32, shape, {}, 0}, 4096, out);
   EXPECT_EQ(source.calls, 1u);
+}
+
+TEST(Window, ReadsStoredElementsInOneCallWithoutMemory) {
+  const CountingSource source(32 << 20);
+  const Sizes shape = {4096, 4096};
+  std::vector<std::byte> out(8 << 20);
+  const Allocations allocations;
+  read_stored_window(source, {FileType::f16, shape, {}, 0}, 4096, out);
+  EXPECT_EQ(source.calls, 1u);
+  EXPECT_LT(allocations.peak(), 10000u);
 }
 
 TEST(Window, ReadsHalvesThroughOneMebibyte) {
