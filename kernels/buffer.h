@@ -18,7 +18,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_) device_->release(data_);
+    if (data_) device_->release(data_, bytes_);
   }
 
   [[nodiscard]] void* data() const noexcept { return data_; }

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace rwkv {
@@ -24,14 +25,19 @@ class Device {
 
   // Aligned to 64 bytes, contents undefined. Throws OutOfMemoryError.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
-  virtual void release(void* memory) noexcept = 0;
+  // What allocate(bytes) gave. Large memory goes back to the system at once.
+  virtual void release(void* memory, std::size_t bytes) noexcept = 0;
 
-  // Host to device and back; both return when the host memory may be used again.
+  // Host to device and back; both return when the host memory may be used again. Several threads may upload at once.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
 
   // Within the device.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+
+  // Calls task(0) .. task(n - 1), each once, on the host's threads that serve this device, the calling one among them; returns
+  // when all are done. Tasks do not throw.
+  virtual void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) = 0;
 };
 
 }  // namespace rwkv

@@ -19,10 +19,11 @@ class CpuDevice final : public Device {
   [[nodiscard]] bool is_host() const noexcept override { return true; }
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
-  void release(void* memory) noexcept override;
+  void release(void* memory, std::size_t bytes) noexcept override;
   void upload(void* device, const void* host, std::size_t bytes) override;
   void download(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
+  void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;
 
   [[nodiscard]] ThreadPool& pool() noexcept { return pool_; }
 
