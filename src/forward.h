@@ -30,7 +30,7 @@ struct Model::Impl {
   ModelConfig config;
   const Architecture* architecture = nullptr;
   std::shared_ptr<Device> device;
-  std::vector<Buffer> memory;  // owns the weights
+  WeightMemory memory;  // owns the weights
   Stem stem;
   std::vector<std::unique_ptr<Block>> blocks;
   Head head;

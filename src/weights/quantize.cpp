@@ -5,85 +5,104 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
+
+#include "kernels/quantize.h"
 
 namespace rwkv {
 namespace {
 
-constexpr std::int64_t kRowFloats = std::int64_t{1} << 20;  // per read
-
-// Calls visit(m, row) for every output m.
-template <class Visit>
-void each_row(std::int64_t n_out, std::int64_t n_in, const ReadRows& read, const Visit& visit) {
-  const std::int64_t at_once = std::clamp<std::int64_t>(kRowFloats / n_in, 1, n_out);
-  std::vector<float> rows(at_once * n_in);
-  for (std::int64_t first = 0; first < n_out; first += at_once) {
-    const std::int64_t count = std::min(at_once, n_out - first);
-    read(first, std::span(rows).first(count * n_in));
-    for (std::int64_t m = first; m < first + count; ++m) visit(m, std::span(rows).subspan((m - first) * n_in, n_in));
-  }
-}
+constexpr std::int64_t kPartFloats = std::int64_t{1} << 19;  // per read
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float zero_as_one(float x) { return x == 0.0f ? 1.0f : x; }
 
-// Subtracts both minima in the order they were found in. A square matrix counts as wide.
-struct Minima {
-  bool tall;  // n_in > n_out: my first
-  QuantizedVectors& v;
+// The minima are subtracted in the order they are found in: of the columns first where the matrix is tall (n_in > n_out), of
+// the rows first where it is wide or square. A first element that is NaN is the package's minimum and maximum.
+class Quantizer {
+ public:
+  explicit Quantizer(const Quantization8& job)
+      : job_(job), n_(job.n_in), at_once_(std::clamp<std::int64_t>(kPartFloats / n_, 1, job.n_out)), tall_(n_ > job.n_out) {}
 
-  void subtract(std::int64_t m, std::span<float> row) const {
-    for (std::size_t n = 0; n < row.size(); ++n) {
-      row[n] = tall ? (row[n] - v.my[n]) - v.mx[m] : (row[n] - v.mx[m]) - v.my[n];
-    }
-  }
-
-  void find(std::int64_t n_out, std::int64_t n_in, const ReadRows& read) const {
-    each_row(n_out, n_in, read, [&](std::int64_t m, std::span<float> row) {
-      if (!tall) v.mx[m] = *std::min_element(row.begin(), row.end());
-      for (std::size_t n = 0; n < row.size(); ++n) v.my[n] = std::min(v.my[n], tall ? row[n] : row[n] - v.mx[m]);
+  QuantizedVectors run() {
+    v_.mx.resize(job_.n_out);
+    v_.rx.resize(job_.n_out);
+    v_.my = over_columns(kInfinity, [&](std::int64_t m, float* row, float* my) {
+      if (!tall_) v_.mx[m] = std::isnan(row[0]) ? row[0] : kernels_.smallest(row, n_);
+      kernels_.lower(row, v_.mx[m], my, n_);
     });
+    v_.ry = over_columns(0.0f, [&](std::int64_t m, float* row, float* ry) {
+      subtract_minima(m, row);
+      v_.rx[m] = zero_as_one(std::isnan(row[0]) ? row[0] : kernels_.largest(row, n_));
+      kernels_.raise(row, v_.rx[m], ry, n_);
+    });
+    std::ranges::transform(v_.ry, v_.ry.begin(), zero_as_one);
+    tall_minima_known_ = true;
+    each_part([&](std::int64_t first, std::span<float> rows) {
+      const auto q = std::make_unique_for_overwrite<std::uint8_t[]>(rows.size());
+      for (std::int64_t i = 0; i < std::ssize(rows) / n_; ++i) {
+        float* const row = rows.data() + i * n_;
+        subtract_minima(first + i, row);
+        kernels_.quantize(row, v_.rx[first + i], v_.ry.data(), q.get() + i * n_, n_);
+      }
+      job_.write(first, {q.get(), rows.size()});
+    });
+    for (float& rx : v_.rx) rx /= 16.0f;
+    for (float& ry : v_.ry) ry /= 16.0f;
+    return std::move(v_);
   }
 
+ private:
   // mx of a tall matrix needs all of my, so it is found when the rows are read again.
-  void complete(std::int64_t m, std::span<const float> row) const {
-    if (!tall) return;
-    float smallest = std::numeric_limits<float>::infinity();
-    for (std::size_t n = 0; n < row.size(); ++n) smallest = std::min(smallest, row[n] - v.my[n]);
-    v.mx[m] = smallest;
+  void subtract_minima(std::int64_t m, float* row) {
+    if (tall_) {
+      kernels_.subtract_each(v_.my.data(), row, n_);
+      if (!tall_minima_known_) v_.mx[m] = kernels_.smallest(row, n_);
+    }
+    kernels_.subtract(v_.mx[m], row, n_);
+    if (!tall_) kernels_.subtract_each(v_.my.data(), row, n_);
   }
+
+  template <class Visit>
+  void each_part(const Visit& visit) {
+    const PartTask task = [&](std::int64_t first, std::int64_t count) {
+      const auto rows = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(count * n_));
+      const std::span all(rows.get(), static_cast<std::size_t>(count * n_));
+      job_.read(first, all);
+      visit(first, all);
+    };
+    if (job_.each_part) return job_.each_part(job_.n_out, at_once_, task);
+    for (std::int64_t first = 0; first < job_.n_out; first += at_once_) task(first, std::min(at_once_, job_.n_out - first));
+  }
+
+  // A minimum or maximum per column, found part by part with visit(m, row, extremes); what is found is combined in the order of
+  // the parts, so that the first of two equal zeros counts as it does in one loop.
+  template <class Visit>
+  std::vector<float> over_columns(float start, const Visit& visit) {
+    std::vector<std::vector<float>> of_part((job_.n_out + at_once_ - 1) / at_once_);
+    each_part([&](std::int64_t first, std::span<float> rows) {
+      std::vector<float>& found = of_part[first / at_once_];
+      found.assign(n_, start);
+      for (std::int64_t i = 0; i < std::ssize(rows) / n_; ++i) visit(first + i, rows.data() + i * n_, found.data());
+    });
+    std::vector<float> all(n_, start);
+    for (const auto& part : of_part) {
+      for (std::int64_t n = 0; n < n_; ++n) all[n] = start > 0 ? std::min(all[n], part[n]) : std::max(all[n], part[n]);
+    }
+    return all;
+  }
+
+  const Quantization8& job_;
+  const std::int64_t n_, at_once_;
+  const bool tall_;
+  bool tall_minima_known_ = false;
+  const QuantizeKernels kernels_ = quantize_kernels();
+  QuantizedVectors v_;
 };
 
 }  // namespace
 
-QuantizedVectors quantize(std::int64_t n_out, std::int64_t n_in, const ReadRows& read, const WriteRows& write) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  QuantizedVectors v;
-  v.mx.resize(n_out);
-  v.rx.resize(n_out);
-  v.my.assign(n_in, kInfinity);
-  v.ry.assign(n_in, 0.0f);
-  const Minima minima{n_in > n_out, v};
-  minima.find(n_out, n_in, read);
-
-  each_row(n_out, n_in, read, [&](std::int64_t m, std::span<float> row) {
-    minima.complete(m, row);
-    minima.subtract(m, row);
-    v.rx[m] = zero_as_one(*std::max_element(row.begin(), row.end()));
-    for (std::int64_t n = 0; n < n_in; ++n) v.ry[n] = std::max(v.ry[n], row[n] / v.rx[m]);
-  });
-  for (float& ry : v.ry) ry = zero_as_one(ry);
-
-  std::vector<std::uint8_t> q(n_in);
-  each_row(n_out, n_in, read, [&](std::int64_t m, std::span<float> row) {
-    minima.subtract(m, row);
-    for (std::int64_t n = 0; n < n_in; ++n) {
-      q[n] = static_cast<std::uint8_t>(std::clamp(std::floor(row[n] / v.rx[m] / v.ry[n] * 256.0f), 0.0f, 255.0f));
-    }
-    write(m, q);
-  });
-  for (float& rx : v.rx) rx /= 16.0f;
-  for (float& ry : v.ry) ry /= 16.0f;
-  return v;
-}
+QuantizedVectors quantize(const Quantization8& job) { return Quantizer(job).run(); }
 
 void dequantize(const QuantizedVectors& v, std::int64_t first, std::span<const std::uint8_t> rows, std::span<float> out) {
   const std::size_t n_in = v.my.size();

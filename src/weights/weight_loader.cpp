@@ -3,16 +3,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 #include "fnv1a.h"
+#include "kernels/convert.h"
 #include "kernels/half.h"
 #include "message.h"
 
 namespace rwkv {
 namespace {
 
-constexpr std::int64_t kStagingFloats = std::int64_t{1} << 20;
+// Bytes of device memory that one thread fills at once: a huge page of the CPU, or what gives all threads a part of a small
+// matrix.
+constexpr std::int64_t kPart = std::int64_t{2} << 20;
+constexpr std::int64_t kSmallPart = std::int64_t{1} << 18;
+constexpr std::int64_t kSmallMatrix = 2 * kPart;
+
 constexpr std::size_t kProblemsShown = 10;
 
 std::vector<std::int64_t> without_ones(const std::vector<std::int64_t>& shape) {
@@ -40,13 +50,53 @@ bool is_float(FileType type) {
   return type == FileType::f64 || type == FileType::f32 || type == FileType::f16 || type == FileType::bf16;
 }
 
+std::optional<DType> stored_type(FileType type) {
+  switch (type) {
+    case FileType::f32:
+      return DType::f32;
+    case FileType::f16:
+      return DType::f16;
+    case FileType::bf16:
+      return DType::bf16;
+    default:
+      return {};
+  }
+}
+
+// Not initialised: it is about to be written.
+template <class T>
+std::unique_ptr<T[]> staging(std::int64_t n) {
+  return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n));
+}
+
+std::int64_t rows_at_once(std::int64_t n_row, std::int64_t row_bytes) {
+  const std::int64_t part = n_row * row_bytes < kSmallMatrix ? kSmallPart : kPart;
+  return std::clamp<std::int64_t>(part / std::max<std::int64_t>(row_bytes, 1), 1, std::max<std::int64_t>(n_row, 1));
+}
+
+// out[m][i] = in[i][first + m] for m < n; in: [n_in, n_out], out: [n, n_in]. Square by square, so that cache lines are used
+// whole.
+template <class T>
+void transpose(const T* in, std::int64_t n_in, std::int64_t n_out, std::int64_t first, std::int64_t n, T* out) {
+  constexpr std::int64_t kSide = 32;
+  for (std::int64_t m0 = 0; m0 < n; m0 += kSide) {
+    const std::int64_t m1 = std::min(n, m0 + kSide);
+    for (std::int64_t i0 = 0; i0 < n_in; i0 += kSide) {
+      const std::int64_t i1 = std::min(n_in, i0 + kSide);
+      for (std::int64_t m = m0; m < m1; ++m) {
+        for (std::int64_t i = i0; i < i1; ++i) out[m * n_in + i] = in[i * n_out + first + m];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement)
     : file_(file), log_(log), placement_(placement) {}
 
 WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement,
-                           std::vector<Buffer>& memory)
+                           WeightMemory& memory)
     : file_(file), log_(log), device_(&device), placement_(placement), memory_(&memory) {}
 
 std::vector<std::int64_t> WeightLoader::shape(std::string_view name) const {
@@ -75,23 +125,83 @@ const TensorInfo* WeightLoader::expect(std::string_view name, const std::vector<
   return tensor;
 }
 
-void WeightLoader::read(const TensorInfo& tensor, std::int64_t first, std::span<float> out) {
-  file_.read(tensor, first, out);
-  log_.bytes_read += static_cast<std::int64_t>(out.size()) * bytes_of(tensor.type);
+void WeightLoader::report() const {
   if (log_.progress) log_.progress(log_.bytes_read);
+}
+
+// task(first, count) for parts of at most `at_once` of [0, n), on all threads. Of several errors the one of the lowest part is
+// thrown, as one thread would; before it, what `progress` throws.
+void WeightLoader::each_part(std::int64_t n, std::int64_t at_once, const PartTask& task) {
+  const std::int64_t parts = (n + at_once - 1) / at_once;
+  const std::thread::id caller = std::this_thread::get_id();
+  std::mutex lock;
+  std::exception_ptr error;
+  std::atomic<std::int64_t> failed = parts;  // the lowest part that did; those after it need not be done
+  device_->parallel_for(parts, [&](std::int64_t part) {
+    std::int64_t failing = part;
+    try {
+      if (part > failed) return;
+      task(part * at_once, std::min(at_once, n - part * at_once));
+      failing = -1;
+      if (std::this_thread::get_id() == caller) report();
+    } catch (...) {
+      const std::lock_guard guard(lock);
+      if (failing >= failed) return;
+      failed = failing;
+      error = std::current_exception();
+    }
+  });
+  if (error) std::rethrow_exception(error);
+  report();
+}
+
+std::vector<float> WeightLoader::read_floats(const TensorInfo& tensor) {
+  std::vector<float> values(tensor.count());
+  file_.read(tensor, 0, values);
+  log_.bytes_read += tensor.count() * bytes_of(tensor.type);
+  report();
+  return values;
+}
+
+// Elements [first, first + n): as they lie, or through a conversion.
+void WeightLoader::read_as(DType type, const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::byte* out) {
+  const std::optional<DType> stored = stored_type(tensor.type);
+  if (stored == type) {
+    file_.read_stored(tensor, first, {out, static_cast<std::size_t>(n * bytes_of(type))});
+  } else if (stored) {
+    const std::int64_t bytes = n * bytes_of(*stored);
+    const auto in = staging<std::byte>(bytes);
+    file_.read_stored(tensor, first, {in.get(), static_cast<std::size_t>(bytes)});
+    convert(tensor, *stored, in.get(), type, out, n);
+  } else {
+    const auto in = staging<float>(n);
+    file_.read(tensor, first, {in.get(), static_cast<std::size_t>(n)});
+    convert(tensor, DType::f32, in.get(), type, out, n);
+  }
+  log_.bytes_read += n * bytes_of(tensor.type);
+}
+
+void WeightLoader::convert(const TensorInfo& tensor, DType from, const void* in, DType to, void* out, std::int64_t n) const {
+  if (!converter(from, to)(in, out, n)) return;
+  const auto values = staging<float>(n);
+  converter(from, DType::f32)(in, values.get(), n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (!std::isfinite(values[i]) || (f32_to_f16(values[i]) & 0x7fff) != 0x7c00) continue;
+    throw CheckpointError(message(file_.path(), ": ", printable(tensor.name), " holds ", values[i],
+                                  ", which does not fit fp16 (at most 65504); use bf16 or fp32"));
+  }
 }
 
 void* WeightLoader::allocate(std::int64_t bytes) {
   log_.weight_bytes += bytes;
-  return memory_->emplace_back(*device_, static_cast<std::size_t>(bytes)).data();
+  return memory_->take(*device_, static_cast<std::size_t>(bytes));
 }
 
 std::vector<float> WeightLoader::host_vector(std::string_view name, const std::vector<std::int64_t>& shape) {
   const TensorInfo* tensor = expect(name, shape);
   if (!tensor) return {};
   if (!device_) return measured<std::vector<float>>(tensor->count() * static_cast<std::int64_t>(sizeof(float)));
-  std::vector<float> values(tensor->count());
-  read(*tensor, 0, values);
+  std::vector<float> values = read_floats(*tensor);
   log_.fingerprint = fnv1a(log_.fingerprint, std::as_bytes(std::span(values)));
   return values;
 }
@@ -109,43 +219,36 @@ const float* WeightLoader::vector(std::string_view name, const std::vector<std::
   return upload(values);
 }
 
-void WeightLoader::convert(const std::string& name, DType type, std::span<const float> values, void* device_memory) {
-  if (type == DType::f32) return device_->upload(device_memory, values.data(), values.size_bytes());
-  std::vector<std::uint16_t> half(values.size());
-  std::ranges::transform(values, half.begin(), type == DType::f16 ? f32_to_f16 : f32_to_bf16);
-  for (std::size_t i = 0; type == DType::f16 && i < values.size(); ++i) {
-    if ((half[i] & 0x7fff) == 0x7c00 && std::isfinite(values[i])) {
-      throw CheckpointError(message(file_.path(), ": ", printable(name), " holds ", values[i],
-                                    ", which does not fit fp16 (at most 65504); use bf16 or fp32"));
-    }
-  }
-  device_->upload(device_memory, half.data(), half.size() * sizeof half[0]);
-}
-
-// Some rows at a time: the whole matrix is never in memory twice.
-Matrix WeightLoader::load_rows(const TensorInfo& tensor, DType type, std::int64_t n_out, std::int64_t n_in,
-                               const ReadRows& rows) {
-  auto* const memory = static_cast<std::byte*>(allocate(n_out * n_in * bytes_of(type)));
-  const std::int64_t at_once = std::clamp<std::int64_t>(kStagingFloats / n_in, 1, n_out);
-  std::vector<float> staging(at_once * n_in);
-  for (std::int64_t first = 0; first < n_out; first += at_once) {
-    const auto part = std::span(staging).first(std::min(at_once, n_out - first) * n_in);
-    rows(first, part);
-    convert(tensor.name, type, part, memory + first * n_in * bytes_of(type));
-  }
+// Into the device's memory, or through some rows beside it: the whole matrix is never in memory twice.
+Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in, const FillRows& fill) {
+  const std::int64_t row_bytes = n_in * bytes_of(type);
+  auto* const memory = static_cast<std::byte*>(allocate(n_out * row_bytes));
+  each_part(n_out, rows_at_once(n_out, row_bytes), [&](std::int64_t first, std::int64_t n) {
+    std::byte* const rows = memory + first * row_bytes;
+    if (device_->is_host()) return fill(first, n, rows);
+    const auto host = staging<std::byte>(n * row_bytes);
+    fill(first, n, host.get());
+    device_->upload(rows, host.get(), static_cast<std::size_t>(n * row_bytes));
+  });
   return {.type = type, .n_out = n_out, .n_in = n_in, .data = memory};
 }
 
 // Rows of a matrix as stored, or of what was quantised by rwkv-convert.
-ReadRows WeightLoader::rows_of(const TensorInfo& tensor, std::int64_t n_in) {
+WeightLoader::FillRows WeightLoader::rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type) {
   if (tensor.type != FileType::u8) {
-    return [this, &tensor, n_in](std::int64_t first, std::span<float> out) { read(tensor, first * n_in, out); };
+    return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
+      read_as(type, tensor, first * n_in, n * n_in, out);
+    };
   }
   auto vectors = quantized_vectors(tensor.name, tensor.count() / n_in, n_in);
-  return [this, &tensor, n_in, vectors](std::int64_t first, std::span<float> out) {
-    std::vector<std::uint8_t> q(out.size());
-    file_.read_bytes(tensor, first * n_in, q);
-    dequantize(vectors, first, q, out);
+  return [this, &tensor, n_in, type, vectors](std::int64_t first, std::int64_t n, std::byte* out) {
+    const auto count = static_cast<std::size_t>(n * n_in);
+    const auto q = staging<std::uint8_t>(n * n_in);
+    const auto values = staging<float>(n * n_in);
+    file_.read_bytes(tensor, first * n_in, {q.get(), count});
+    dequantize(vectors, first, {q.get(), count}, {values.get(), count});
+    convert(tensor, DType::f32, values.get(), type, out, n * n_in);
+    log_.bytes_read += n * n_in;
   };
 }
 
@@ -157,9 +260,7 @@ QuantizedVectors WeightLoader::quantized_vectors(const std::string& name, std::i
           message(file_.path(), ": ", printable(name), suffix, ": expected fp32 [", n, "] beside the 8-bit weights"));
     }
     log_.used.insert(tensor->name);
-    std::vector<float> values(n);
-    read(*tensor, 0, values);
-    return values;
+    return read_floats(*tensor);
   };
   QuantizedVectors v;
   v.mx = part(".mx", n_out);
@@ -179,29 +280,32 @@ const float* WeightLoader::upload_rounded(std::vector<float> values) {
 }
 
 Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in) {
-  auto* const memory = static_cast<std::uint8_t*>(allocate(n_out * n_in));
   QuantizedVectors v;
+  Matrix matrix;
   if (tensor.type == FileType::u8) {
     v = quantized_vectors(tensor.name, n_out, n_in);
-    std::vector<std::uint8_t> staging(kStagingFloats);
-    for (std::int64_t at = 0; at < n_out * n_in; at += kStagingFloats) {
-      const auto part = std::span(staging).first(std::min(kStagingFloats, n_out * n_in - at));
-      file_.read_bytes(tensor, at, part);
-      device_->upload(memory + at, part.data(), part.size());
-    }
-  } else {
-    v = quantize(n_out, n_in, rows_of(tensor, n_in), [&](std::int64_t first, std::span<const std::uint8_t> rows) {
-      device_->upload(memory + first * n_in, rows.data(), rows.size());
+    matrix = load_rows(DType::i8, n_out, n_in, [&](std::int64_t first, std::int64_t n, std::byte* out) {
+      file_.read_stored(tensor, first * n_in, {out, static_cast<std::size_t>(n * n_in)});
+      log_.bytes_read += n * n_in;
     });
+  } else {
+    auto* const memory = static_cast<std::byte*>(allocate(n_out * n_in));
+    const FillRows fill = rows_of(tensor, n_in, DType::f32);
+    v = quantize(
+        {.n_out = n_out,
+         .n_in = n_in,
+         .read = [&](std::int64_t first,
+                     std::span<float> rows) { fill(first, std::ssize(rows) / n_in, std::as_writable_bytes(rows).data()); },
+         .write = [&](std::int64_t first,
+                      std::span<const std::uint8_t> rows) { device_->upload(memory + first * n_in, rows.data(), rows.size()); },
+         .each_part = [&](std::int64_t n, std::int64_t at_once, const PartTask& task) { each_part(n, at_once, task); }});
+    matrix = {.type = DType::i8, .n_out = n_out, .n_in = n_in, .data = memory};
   }
-  return {.type = DType::i8,
-          .n_out = n_out,
-          .n_in = n_in,
-          .data = memory,
-          .mx = upload_rounded(std::move(v.mx)),
-          .rx = upload_rounded(std::move(v.rx)),
-          .my = upload_rounded(std::move(v.my)),
-          .ry = upload_rounded(std::move(v.ry))};
+  matrix.mx = upload_rounded(std::move(v.mx));
+  matrix.rx = upload_rounded(std::move(v.rx));
+  matrix.my = upload_rounded(std::move(v.my));
+  matrix.ry = upload_rounded(std::move(v.ry));
+  return matrix;
 }
 
 Matrix WeightLoader::matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in) {
@@ -219,7 +323,7 @@ Matrix WeightLoader::table(std::string_view name, std::int64_t n_row, std::int64
   }
   if (!tensor) return {};
   if (!device_) return measured<Matrix>(n_row * n_col * bytes_of(placement_.type));
-  return load_rows(*tensor, placement_.type, n_row, n_col, rows_of(*tensor, n_col));
+  return load_rows(placement_.type, n_row, n_col, rows_of(*tensor, n_col, placement_.type));
 }
 
 Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part,
@@ -229,13 +333,17 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
   if (!device_) return measured<Matrix>(tensor->count() / parts * bytes_of(placement_.type));
   if (n_in == kAnySize) n_in = tensor->count() / parts / n_out;
   if (n_out == kAnySize) n_out = tensor->count() / parts / n_in;
-  std::vector<float> stored(n_in * n_out);
-  read(*tensor, part * n_in * n_out, stored);
-  return load_rows(*tensor, placement_.type, n_out, n_in, [&](std::int64_t first, std::span<float> out) {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const std::int64_t m = first + static_cast<std::int64_t>(i) / n_in, n = static_cast<std::int64_t>(i) % n_in;
-      out[i] = stored[n * n_out + m];
-    }
+  const DType type = placement_.type;
+  const std::int64_t stored_row = n_out * bytes_of(type);
+  const auto stored = staging<std::byte>(n_in * stored_row);
+  each_part(n_in, rows_at_once(n_in, stored_row), [&](std::int64_t first, std::int64_t n) {
+    read_as(type, *tensor, (part * n_in + first) * n_out, n * n_out, stored.get() + first * stored_row);
+  });
+  return load_rows(type, n_out, n_in, [&](std::int64_t first, std::int64_t n, std::byte* out) {
+    const auto as = [&]<class T>(T*) {
+      transpose(reinterpret_cast<const T*>(stored.get()), n_in, n_out, first, n, reinterpret_cast<T*>(out));
+    };
+    type == DType::f32 ? as(static_cast<std::uint32_t*>(nullptr)) : as(static_cast<std::uint16_t*>(nullptr));
   });
 }
 

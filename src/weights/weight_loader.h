@@ -2,6 +2,8 @@
 // Named tensors of a checkpoint to typed weights on a device. Without a device it only checks that all are there: the same
 // code that loads a block says what a block needs.
 #pragma once
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <set>
@@ -12,10 +14,10 @@
 
 #include "checkpoint/checkpoint.h"
 #include "fnv1a.h"
-#include "kernels/buffer.h"
 #include "kernels/tensor.h"
 #include "plan/plan.h"
 #include "weights/quantize.h"
+#include "weights/weight_memory.h"
 
 namespace rwkv {
 
@@ -27,17 +29,17 @@ struct LoadLog {
   std::set<std::string, std::less<>> used;  // names of tensors
   std::vector<std::string> problems;        // "missing blocks.0.ln0.weight, expected [64]"
   std::int64_t weight_bytes = 0;
-  std::int64_t bytes_read = 0;
-  std::uint64_t fingerprint = kFnv1aStart;  // FNV-1a of all vectors: the same for every type of weights
-  std::function<void(std::int64_t bytes_read)> progress;
+  std::atomic<std::int64_t> bytes_read = 0;
+  std::uint64_t fingerprint = kFnv1aStart;                // FNV-1a of all vectors: the same for every type of weights
+  std::function<void(std::int64_t bytes_read)> progress;  // called by the loading thread only; may throw
 };
 
 class WeightLoader {
  public:
   // Checks and measures only: every weight returned is empty.
   WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement);
-  // Loads. `memory` receives the owners of what is returned.
-  WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement, std::vector<Buffer>& memory);
+  // Loads, on all threads of the device. `memory` owns what is returned.
+  WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement, WeightMemory& memory);
 
   // Prepended to every name: "blocks.3.".
   void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
@@ -67,13 +69,19 @@ class WeightLoader {
     log_.weight_bytes += bytes;
     return {};
   }
+  // Writes rows [first, first + n) of a matrix in its type to `out`, in host memory. Called by several threads.
+  using FillRows = std::function<void(std::int64_t first, std::int64_t n, std::byte* out)>;
+
   const TensorInfo* expect(std::string_view name, const std::vector<std::int64_t>& shape);
-  void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out);
-  void convert(const std::string& name, DType type, std::span<const float> values, void* device_memory);
+  void report() const;
+  void each_part(std::int64_t n, std::int64_t at_once, const PartTask& task);
+  std::vector<float> read_floats(const TensorInfo& tensor);
+  void read_as(DType type, const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::byte* out);
+  void convert(const TensorInfo& tensor, DType from, const void* in, DType to, void* out, std::int64_t n) const;
   void* allocate(std::int64_t bytes);
-  Matrix load_rows(const TensorInfo& tensor, DType type, std::int64_t n_out, std::int64_t n_in, const ReadRows& rows);
+  Matrix load_rows(DType type, std::int64_t n_out, std::int64_t n_in, const FillRows& fill);
   Matrix load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in);
-  ReadRows rows_of(const TensorInfo& tensor, std::int64_t n_in);
+  FillRows rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type);
   QuantizedVectors quantized_vectors(const std::string& name, std::int64_t n_out, std::int64_t n_in);
   const float* upload_rounded(std::vector<float> values);
 
@@ -81,7 +89,7 @@ class WeightLoader {
   LoadLog& log_;
   Device* device_ = nullptr;
   Placement placement_;
-  std::vector<Buffer>* memory_ = nullptr;
+  WeightMemory* memory_ = nullptr;
   std::string prefix_;
 };
 

@@ -14,9 +14,12 @@ struct Quantized {
 Quantized quantized(const std::vector<float>& w, std::int64_t n_out, std::int64_t n_in) {
   Quantized result;
   result.vectors = quantize(
-      n_out, n_in,
-      [&](std::int64_t first, std::span<float> rows) { std::copy_n(w.begin() + first * n_in, rows.size(), rows.begin()); },
-      [&](std::int64_t, std::span<const std::uint8_t> rows) { result.q.insert(result.q.end(), rows.begin(), rows.end()); });
+      {.n_out = n_out,
+       .n_in = n_in,
+       .read = [&](std::int64_t first,
+                   std::span<float> rows) { std::copy_n(w.begin() + first * n_in, rows.size(), rows.begin()); },
+       .write = [&](std::int64_t,
+                    std::span<const std::uint8_t> rows) { result.q.insert(result.q.end(), rows.begin(), rows.end()); }});
   return result;
 }
 

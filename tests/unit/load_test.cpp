@@ -159,5 +159,19 @@ TEST(Load, ProgressGrowsToTheWholeAndItsExceptionEndsTheLoad) {
                std::runtime_error);
 }
 
+// Cut between two reads, as another program may do it: an error wherever it happens, not a signal.
+TEST(Load, AFileThatIsCutShortWhileItLoadsIsAnError) {
+  for (const char* strategy : {"cpu fp32", "cpu bf16", "cpu fp16i8"}) {
+    for (int call = 1; call < 12; call += 5) {
+      const auto path = MadeCheckpoint(7).write("cut");
+      int calls = 0;
+      const auto cut = [&](std::int64_t, std::int64_t) {
+        if (++calls == call) std::filesystem::resize_file(path, std::filesystem::file_size(path) / 8);
+      };
+      expect_in(message_of<CheckpointError>([&] { const Model model(path, strategy, {.progress = cut}); }), "truncated");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rwkv::test

@@ -70,9 +70,11 @@ class Writer {
 
   void write_quantised(const Step& step) {
     const std::int64_t n_out = step.input->shape[0], n_in = step.input->shape[1];
-    const QuantizedVectors vectors = quantize(
-        n_out, n_in, [&](std::int64_t first, std::span<float> rows) { read(*step.input, first * n_in, rows); },
-        [&](std::int64_t, std::span<const std::uint8_t> rows) { file_.write(std::as_bytes(rows)); });
+    const QuantizedVectors vectors =
+        quantize({.n_out = n_out,
+                  .n_in = n_in,
+                  .read = [&](std::int64_t first, std::span<float> rows) { read(*step.input, first * n_in, rows); },
+                  .write = [&](std::int64_t, std::span<const std::uint8_t> rows) { file_.write(std::as_bytes(rows)); }});
     for (const auto* vector : {&vectors.mx, &vectors.rx, &vectors.my, &vectors.ry})
       file_.write(std::as_bytes(std::span(*vector)));
   }
