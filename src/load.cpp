@@ -137,7 +137,11 @@ std::string CheckedCheckpoint::stored_type() const {
 }
 
 CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const LoadOptions& options) {
-  CheckedCheckpoint checked{open_checkpoint(path), nullptr, {}, {}};
+  return check_checkpoint(open_checkpoint(path), options);
+}
+
+CheckedCheckpoint check_checkpoint(std::unique_ptr<Checkpoint> opened, const LoadOptions& options) {
+  CheckedCheckpoint checked{std::move(opened), nullptr, {}, {}};
   const Checkpoint& file = *checked.file;
   checked.architecture = &identify(file);
   checked.config = checked.architecture->read_config(file);

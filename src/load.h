@@ -21,8 +21,12 @@ struct CheckedCheckpoint {
 };
 
 [[nodiscard]] CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const LoadOptions& options);
+[[nodiscard]] CheckedCheckpoint check_checkpoint(std::unique_ptr<Checkpoint> opened, const LoadOptions& options);
 
 [[nodiscard]] std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoint, std::string_view strategy,
                                                             const LoadOptions& options);
+
+// The public face of what load_model() loaded.
+[[nodiscard]] Model make_model(std::shared_ptr<const Model::Impl> impl);
 
 }  // namespace rwkv

@@ -91,6 +91,10 @@ std::size_t polled_rows(const ModelConfig& c) {
 Model::Model(const std::filesystem::path& checkpoint, std::string_view strategy, const LoadOptions& options)
     : impl_(load_model(check_checkpoint(checkpoint, options), strategy, options)) {}
 
+Model::Model(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Model make_model(std::shared_ptr<const Model::Impl> impl) { return Model(std::move(impl)); }
+
 const ModelConfig& Model::config() const noexcept { return impl_->config; }
 std::int64_t Model::weight_bytes() const noexcept { return impl_->weight_bytes; }
 const std::vector<std::string>& Model::unused_tensors() const noexcept { return impl_->unused; }

@@ -91,6 +91,8 @@ class Model {
 
  private:
   friend class State;
+  friend Model make_model(std::shared_ptr<const Impl> impl);
+  explicit Model(std::shared_ptr<const Impl> impl) noexcept;
   std::shared_ptr<const Impl> impl_;
 };
 
