@@ -22,3 +22,5 @@ if [ -e "$source/tools/demo_model/demo.safetensors" ]; then
   # The model of the installation, not the one in the source tree.
   "$folder/moved/bin/rwkv-generate" -p "Once upon a time" -n 8 2>&1 | grep "$folder/moved/share/rwkv/demo.safetensors"
 fi
+"$folder/moved/bin/rwkv-bench" -m "$folder/model.safetensors" --decode 1 --prefill 0 --batch 0 --repeat 1 -t 1
+[ -e "$folder/moved/share/rwkv/bench_plot.py" ]

@@ -71,7 +71,12 @@ std::int64_t last_level_cache_bytes() {
   return bytes > 0 ? bytes : std::max<std::int64_t>(0, sysconf(_SC_LEVEL3_CACHE_SIZE));
 }
 
-std::int64_t available_bytes() { return memory_field("MemAvailable"); }
+std::int64_t available_bytes() {
+  const std::int64_t machine = memory_field("MemAvailable");
+  std::ifstream limit("/sys/fs/cgroup/memory.max"), used("/sys/fs/cgroup/memory.current");  // of a container
+  std::int64_t most = 0, now = 0;
+  return limit >> most && used >> now ? std::min(machine, std::max<std::int64_t>(0, most - now)) : machine;
+}
 
 std::int64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");

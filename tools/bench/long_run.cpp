@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/long_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "bench/limits.h"
+#include "bench/machine.h"
+#include "bench/tokens.h"
+
+namespace rwkv::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kPoints = 50;
+constexpr std::int64_t kWarmUp = 100;  // tokens of another sequence: buffers are there afterwards
+
+// The meter's memory is gone afterwards: it would be taken for the model's.
+double read_bandwidth(int threads) { return LimitMeter(threads, Arithmetic::fp32).read().bytes_per_second; }
+
+class Walk {
+ public:
+  Walk(const Model& model, std::int64_t longest) : model_(model), state_(model.new_state()), logits_(model.config().n_vocab) {
+    seconds_.reserve(longest);
+  }
+
+  // Median seconds of a token.
+  double advance(std::int64_t tokens) {
+    seconds_.clear();
+    for (std::int64_t i = 0; i < tokens; ++i) {
+      const Token token = token_at(state_.tokens_seen(), model_.config().n_vocab);
+      const auto start = Clock::now();
+      model_.forward({&token, 1}, state_, logits_);
+      seconds_.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    const auto middle = seconds_.begin() + static_cast<std::int64_t>(seconds_.size() / 2);
+    std::nth_element(seconds_.begin(), middle, seconds_.end());
+    return *middle;
+  }
+
+  [[nodiscard]] const State& state() const { return state_; }
+  [[nodiscard]] bool finite() const {
+    return std::ranges::all_of(logits_, [](float x) { return std::isfinite(x); });
+  }
+
+ private:
+  Model model_;
+  State state_;
+  std::vector<float> logits_;
+  std::vector<double> seconds_;
+};
+
+}  // namespace
+
+LongRun long_run(const Model& model, std::int64_t tokens, int threads,
+                 const std::function<void(std::int64_t tokens)>& after_each) {
+  const std::int64_t points = std::min(kPoints, tokens);
+  const double before = read_bandwidth(threads);
+  (void)Walk(model, kWarmUp).advance(kWarmUp);
+  LongRun run;
+  run.points.reserve(points);
+  Walk walk(model, tokens / points + 1);
+  for (std::int64_t i = 1; i <= points; ++i) {
+    const double seconds = walk.advance(i * tokens / points - walk.state().tokens_seen());
+    const std::int64_t seen = walk.state().tokens_seen();
+    run.points.push_back({seen, seconds, resident_bytes(), walk.state().bytes(), TransformerCost::of(model.config(), seen)});
+    after_each(seen);
+  }
+  if (!walk.finite()) throw Error("the logits at the end of the long run are not finite");
+  run.limit_gb_s = (before + read_bandwidth(threads)) / 2e9;
+  return run;
+}
+
+}  // namespace rwkv::bench

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// One sequence of very many tokens: does anything grow?
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "bench/cost.h"
+
+namespace rwkv::bench {
+
+struct LongPoint {
+  std::int64_t tokens = 0;       // fed so far
+  double seconds_per_token = 0;  // median since the point before
+  std::int64_t resident_bytes = 0;
+  std::int64_t state_bytes = 0;
+  TransformerCost transformer{};
+};
+
+struct LongRun {
+  std::vector<LongPoint> points;  // about 50, evenly spaced
+  double limit_gb_s = 0;          // the bandwidth of as many threads, read before and after
+};
+
+// Feeds `tokens` tokens one by one. Throws Error if a logit is not finite at the end.
+[[nodiscard]] LongRun long_run(const Model& model, std::int64_t tokens, int threads,
+                               const std::function<void(std::int64_t tokens)>& after_each);
+
+}  // namespace rwkv::bench
