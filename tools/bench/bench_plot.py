@@ -9,6 +9,7 @@ import json
 import sys
 
 import matplotlib
+import matplotlib.ticker
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -57,7 +58,7 @@ def draw_long(run, picture):
     figure, (time, memory, work) = plt.subplots(1, 3, figsize=(13, 4))
     time.plot(tokens, [1e6 / p["tok_s"] for p in points], label="RWKV, measured")
     time.plot(tokens, [p["kv_cache_bytes"] / p["limit_gb_s"] / 1e3 for p in points], "--", label="reading the KV cache alone, computed")
-    time.set(ylabel="µs per token", title="Time of a token")
+    time.set(ylabel="µs per token", title="Time of a token", yscale="log")
     memory.plot(tokens, [p["rss_mib"] for p in points], label="RWKV: whole process, measured")
     memory.plot(tokens, [p["state_bytes"] / 2**20 for p in points], label="RWKV: state")
     memory.plot(tokens, [p["kv_cache_bytes"] / 2**20 for p in points], "--", label="KV cache, computed")
@@ -66,8 +67,10 @@ def draw_long(run, picture):
     work.set(ylabel="million operations", title="Attention of a token")
     for axes in (time, memory, work):
         axes.set(xlabel="tokens read so far")
-        axes.set_ylim(bottom=None if axes is memory else 0)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
         axes.legend()
+    work.set_ylim(bottom=0)
     figure.suptitle(f"{run['model']}, {run['strategy']}, beside a transformer of the same width and depth\n{run['machine']}", fontsize=9)
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
