@@ -13,7 +13,7 @@ ChannelMix ChannelMix::load(WeightLoader& load, const ModelConfig& c, const std:
           .x_k = load.vector("ffn." + mix + "k", {c.n_embd}, change),
           .x_r = gated ? load.vector("ffn." + mix + "r", {c.n_embd}, change) : nullptr,
           .key = load.matrix("ffn.key.weight", c.n_ffn, c.n_embd),
-          .value = load.matrix("ffn.value.weight", c.n_embd, c.n_ffn),
+          .value = load.input_major("ffn.value.weight", c.n_embd, c.n_ffn),
           .receptance = gated ? load.matrix("ffn.receptance.weight", c.n_embd, c.n_embd) : Matrix{}};
 }
 

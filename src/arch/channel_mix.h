@@ -16,7 +16,7 @@ struct ChannelMix {
   const float* x_k;   // [C]
   const float* x_r;   // [C]; null in version 7
   Matrix key;         // [F, C]
-  Matrix value;       // [C, F]
+  Matrix value;       // [C, F], input-major: most of a squared ReLU is 0
   Matrix receptance;  // [C, C]; empty in version 7
 
   // mix: the name of the token-shift parameters without their last letter: "time_mix_", "time_maa_", "x_".

@@ -90,6 +90,15 @@ void transpose(const T* in, std::int64_t n_in, std::int64_t n_out, std::int64_t 
   }
 }
 
+void transpose(std::int64_t element_bytes, const std::byte* in, std::int64_t n_in, std::int64_t n_out, std::int64_t first,
+               std::int64_t n, std::byte* out) {
+  const auto as = [&]<class T>(T*) {
+    transpose(reinterpret_cast<const T*>(in), n_in, n_out, first, n, reinterpret_cast<T*>(out));
+  };
+  if (element_bytes == 4) return as(static_cast<std::uint32_t*>(nullptr));
+  element_bytes == 2 ? as(static_cast<std::uint16_t*>(nullptr)) : as(static_cast<std::uint8_t*>(nullptr));
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement)
@@ -219,18 +228,42 @@ const float* WeightLoader::vector(std::string_view name, const std::vector<std::
   return upload(values);
 }
 
+Matrix WeightLoader::allocate_matrix(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout) {
+  return {.type = type,
+          .n_out = n_out,
+          .n_in = n_in,
+          .data = allocate(n_out * n_in * bytes_of(type)),
+          .input_major = layout == Layout::input_major};
+}
+
+// Rows [first, first + n), from host memory to where they belong.
+void WeightLoader::store(const Matrix& matrix, std::int64_t first, std::int64_t n, const std::byte* rows) {
+  const std::int64_t size = bytes_of(matrix.type), n_in = matrix.n_in;
+  auto* const memory = static_cast<std::byte*>(const_cast<void*>(matrix.data));
+  if (!matrix.input_major) {
+    return device_->upload(memory + first * n_in * size, rows, static_cast<std::size_t>(n * n_in * size));
+  }
+  const auto columns = staging<std::byte>(n * n_in * size);
+  transpose(size, rows, n, n_in, 0, n_in, columns.get());
+  for (std::int64_t i = 0; i < n_in; ++i) {
+    device_->upload(memory + (i * matrix.n_out + first) * size, columns.get() + i * n * size,
+                    static_cast<std::size_t>(n * size));
+  }
+}
+
 // Into the device's memory, or through some rows beside it: the whole matrix is never in memory twice.
-Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in, const FillRows& fill) {
+Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout, const FillRows& fill) {
+  const Matrix matrix = allocate_matrix(type, n_out, n_in, layout);
   const std::int64_t row_bytes = n_in * bytes_of(type);
-  auto* const memory = static_cast<std::byte*>(allocate(n_out * row_bytes));
+  const bool direct = device_->is_host() && !matrix.input_major;
+  auto* const memory = static_cast<std::byte*>(const_cast<void*>(matrix.data));
   each_part(n_out, rows_at_once(n_out, row_bytes), [&](std::int64_t first, std::int64_t n) {
-    std::byte* const rows = memory + first * row_bytes;
-    if (device_->is_host()) return fill(first, n, rows);
+    if (direct) return fill(first, n, memory + first * row_bytes);
     const auto host = staging<std::byte>(n * row_bytes);
     fill(first, n, host.get());
-    device_->upload(rows, host.get(), static_cast<std::size_t>(n * row_bytes));
+    store(matrix, first, n, host.get());
   });
-  return {.type = type, .n_out = n_out, .n_in = n_in, .data = memory};
+  return matrix;
 }
 
 // Rows of a matrix as stored, or of what was quantised by rwkv-convert.
@@ -279,27 +312,28 @@ const float* WeightLoader::upload_rounded(std::vector<float> values) {
   return upload(values);
 }
 
-Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in) {
+Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
   QuantizedVectors v;
   Matrix matrix;
   if (tensor.type == FileType::u8) {
     v = quantized_vectors(tensor.name, n_out, n_in);
-    matrix = load_rows(DType::i8, n_out, n_in, [&](std::int64_t first, std::int64_t n, std::byte* out) {
+    matrix = load_rows(DType::i8, n_out, n_in, layout, [&](std::int64_t first, std::int64_t n, std::byte* out) {
       file_.read_stored(tensor, first * n_in, {out, static_cast<std::size_t>(n * n_in)});
       log_.bytes_read += n * n_in;
     });
   } else {
-    auto* const memory = static_cast<std::byte*>(allocate(n_out * n_in));
+    matrix = allocate_matrix(DType::i8, n_out, n_in, layout);
     const FillRows fill = rows_of(tensor, n_in, DType::f32);
     v = quantize(
         {.n_out = n_out,
          .n_in = n_in,
          .read = [&](std::int64_t first,
                      std::span<float> rows) { fill(first, std::ssize(rows) / n_in, std::as_writable_bytes(rows).data()); },
-         .write = [&](std::int64_t first,
-                      std::span<const std::uint8_t> rows) { device_->upload(memory + first * n_in, rows.data(), rows.size()); },
+         .write =
+             [&](std::int64_t first, std::span<const std::uint8_t> rows) {
+               store(matrix, first, std::ssize(rows) / n_in, std::as_bytes(rows).data());
+             },
          .each_part = [&](std::int64_t n, std::int64_t at_once, const PartTask& task) { each_part(n, at_once, task); }});
-    matrix = {.type = DType::i8, .n_out = n_out, .n_in = n_in, .data = memory};
   }
   matrix.mx = upload_rounded(std::move(v.mx));
   matrix.rx = upload_rounded(std::move(v.rx));
@@ -308,22 +342,34 @@ Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out
   return matrix;
 }
 
-Matrix WeightLoader::matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in) {
-  if (placement_.quantization != Quantization::i8) return table(name, n_out, n_in);
+Matrix WeightLoader::load_matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in, Layout layout) {
+  if (placement_.quantization != Quantization::i8) return load_table(name, n_out, n_in, layout);
   const TensorInfo* tensor = expect(name, {n_out, n_in});
   if (!tensor) return {};
   if (!device_) return measured<Matrix>(n_out * n_in + 2 * (n_out + n_in) * static_cast<std::int64_t>(sizeof(float)));
-  return load_quantized(*tensor, n_out, n_in);
+  return load_quantized(*tensor, n_out, n_in, layout);
 }
 
-Matrix WeightLoader::table(std::string_view name, std::int64_t n_row, std::int64_t n_col) {
+Matrix WeightLoader::load_table(std::string_view name, std::int64_t n_row, std::int64_t n_col, Layout layout) {
   const TensorInfo* tensor = expect(name, {n_row, n_col});
   if (tensor && tensor->type == FileType::u8) {
     for (const char* suffix : {".mx", ".rx", ".my", ".ry"}) log_.used.insert(tensor->name + suffix);
   }
   if (!tensor) return {};
   if (!device_) return measured<Matrix>(n_row * n_col * bytes_of(placement_.type));
-  return load_rows(placement_.type, n_row, n_col, rows_of(*tensor, n_col, placement_.type));
+  return load_rows(placement_.type, n_row, n_col, layout, rows_of(*tensor, n_col, placement_.type));
+}
+
+Matrix WeightLoader::matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in) {
+  return load_matrix(name, n_out, n_in, Layout::output_major);
+}
+
+Matrix WeightLoader::input_major(std::string_view name, std::int64_t n_out, std::int64_t n_in) {
+  return load_matrix(name, n_out, n_in, Layout::input_major);
+}
+
+Matrix WeightLoader::table(std::string_view name, std::int64_t n_row, std::int64_t n_col) {
+  return load_table(name, n_row, n_col, Layout::output_major);
 }
 
 Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part,
@@ -339,11 +385,8 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
   each_part(n_in, rows_at_once(n_in, stored_row), [&](std::int64_t first, std::int64_t n) {
     read_as(type, *tensor, (part * n_in + first) * n_out, n * n_out, stored.get() + first * stored_row);
   });
-  return load_rows(type, n_out, n_in, [&](std::int64_t first, std::int64_t n, std::byte* out) {
-    const auto as = [&]<class T>(T*) {
-      transpose(reinterpret_cast<const T*>(stored.get()), n_in, n_out, first, n, reinterpret_cast<T*>(out));
-    };
-    type == DType::f32 ? as(static_cast<std::uint32_t*>(nullptr)) : as(static_cast<std::uint16_t*>(nullptr));
+  return load_rows(type, n_out, n_in, Layout::output_major, [&](std::int64_t first, std::int64_t n, std::byte* out) {
+    transpose(bytes_of(type), stored.get(), n_in, n_out, first, n, out);
   });
 }
 

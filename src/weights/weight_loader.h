@@ -57,6 +57,8 @@ class WeightLoader {
 
   // [n_out, n_in] as stored, in the placement's type.
   Matrix matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in);
+  // The same, transposed for inputs with many zeros.
+  Matrix input_major(std::string_view name, std::int64_t n_out, std::int64_t n_in);
   // The same, never quantised.
   Matrix table(std::string_view name, std::int64_t n_row, std::int64_t n_col);
   // Stored [n_in, n_out] (times x from the right), or [parts, n_in, n_out]: transposed, never quantised.
@@ -69,6 +71,7 @@ class WeightLoader {
     log_.weight_bytes += bytes;
     return {};
   }
+  enum class Layout { output_major, input_major };
   // Writes rows [first, first + n) of a matrix in its type to `out`, in host memory. Called by several threads.
   using FillRows = std::function<void(std::int64_t first, std::int64_t n, std::byte* out)>;
 
@@ -79,8 +82,12 @@ class WeightLoader {
   void read_as(DType type, const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::byte* out);
   void convert(const TensorInfo& tensor, DType from, const void* in, DType to, void* out, std::int64_t n) const;
   void* allocate(std::int64_t bytes);
-  Matrix load_rows(DType type, std::int64_t n_out, std::int64_t n_in, const FillRows& fill);
-  Matrix load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in);
+  Matrix allocate_matrix(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout);
+  void store(const Matrix& matrix, std::int64_t first, std::int64_t n, const std::byte* rows);
+  Matrix load_rows(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout, const FillRows& fill);
+  Matrix load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout);
+  Matrix load_matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in, Layout layout);
+  Matrix load_table(std::string_view name, std::int64_t n_row, std::int64_t n_col, Layout layout);
   FillRows rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type);
   QuantizedVectors quantized_vectors(const std::string& name, std::int64_t n_out, std::int64_t n_in);
   const float* upload_rounded(std::vector<float> values);

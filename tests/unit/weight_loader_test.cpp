@@ -123,7 +123,7 @@ void expect_plain(const Matrix& found, const File& file, const Place& place) {
   const FileType from = file.checkpoint->tensors()[0].type;
   const std::int64_t size = bytes_of(found.type);
   for (std::int64_t i = 0; i < found.n_out * found.n_in; ++i) {
-    const std::int64_t at = place(i / found.n_in, i % found.n_in);
+    const std::int64_t at = found.input_major ? place(i % found.n_out, i / found.n_out) : place(i / found.n_in, i % found.n_in);
     std::uint32_t bits = 0;
     std::memcpy(&bits, static_cast<const std::byte*>(found.data) + i * size, static_cast<std::size_t>(size));
     ASSERT_EQ(bits, plain(from, found.type, &file.bytes[at * bytes_of(from)]))
@@ -151,11 +151,33 @@ TEST(WeightLoader, MatricesEqualThePlainConversionForAllTypes) {
       WatchedDevice device(host);
       WeightMemory memory;
       LoadLog log;
-      const Matrix w = WeightLoader(*file.checkpoint, log, device, placement(to), memory).matrix("w", n_out, n_in);
-      ASSERT_NO_FATAL_FAILURE(expect_plain(w, file, [n_in](std::int64_t m, std::int64_t n) { return m * n_in + n; }));
-      EXPECT_EQ(log.bytes_read, std::ssize(file.bytes));
-      EXPECT_EQ(log.weight_bytes, n_out * n_in * bytes_of(to));
+      WeightLoader load(*file.checkpoint, log, device, placement(to), memory);
+      for (const bool input_major : {false, true}) {
+        log.bytes_read = log.weight_bytes = 0;
+        const Matrix w = input_major ? load.input_major("w", n_out, n_in) : load.matrix("w", n_out, n_in);
+        EXPECT_EQ(w.input_major, input_major);
+        ASSERT_NO_FATAL_FAILURE(expect_plain(w, file, [n_in](std::int64_t m, std::int64_t n) { return m * n_in + n; }));
+        EXPECT_EQ(log.bytes_read, std::ssize(file.bytes));
+        EXPECT_EQ(log.weight_bytes, n_out * n_in * bytes_of(to));
+      }
     });
+  }
+}
+
+TEST(WeightLoader, QuantisedMatricesHaveTheSameNumbersInBothLayouts) {
+  const File file = file_of(FileType::f32, {611, 333});
+  WatchedDevice device;
+  WeightMemory memory;
+  LoadLog log;
+  Placement placement;
+  placement.quantization = Quantization::i8;
+  WeightLoader load(*file.checkpoint, log, device, placement, memory);
+  const Matrix a = load.matrix("w", 611, 333), b = load.input_major("w", 611, 333);
+  const auto *const q = static_cast<const std::uint8_t*>(a.data), *const t = static_cast<const std::uint8_t*>(b.data);
+  for (std::int64_t m = 0; m < 611; ++m) {
+    for (std::int64_t n = 0; n < 333; ++n) ASSERT_EQ(q[m * 333 + n], t[n * 611 + m]);
+    ASSERT_EQ(a.mx[m], b.mx[m]);
+    ASSERT_EQ(a.rx[m], b.rx[m]);
   }
 }
 

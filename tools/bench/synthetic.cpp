@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <cmath>
 #include <map>
 
 #include "fnv1a.h"
+#include "kernels/half.h"
 #include "message.h"
 
 namespace rwkv::bench {
@@ -53,6 +55,14 @@ class SyntheticCheckpoint final : public Checkpoint {
 
   void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out) const override {
     generate(values_.at(tensor.name), first, out);
+  }
+  void read_stored(const TensorInfo& tensor, std::int64_t first, std::span<std::byte> out) const override {
+    std::vector<float> values(out.size() / sizeof(std::uint16_t));
+    generate(values_.at(tensor.name), first, values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::uint16_t half = f32_to_bf16(values[i]);
+      std::memcpy(out.data() + i * sizeof half, &half, sizeof half);
+    }
   }
   void read_bytes(const TensorInfo& tensor, std::int64_t, std::span<std::uint8_t>) const override {
     throw CheckpointError(message(path_, ": ", tensor.name, " is not a tensor of bytes"));
