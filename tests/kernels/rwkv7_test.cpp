@@ -80,12 +80,13 @@ TEST_P(Rwkv7Kernel, PrepareKeepsNanOfEveryInput) {
 
 struct WkvInputs {
   std::int64_t att, size;
-  Ragged ragged{3, 1, 5};
+  Ragged ragged;
   std::vector<float> r, w, k, v, kk, b, out;
   Wkv7 op;
 
-  WkvInputs(std::int64_t n_head, std::int64_t n) : att(n_head * n), size(n) {
-    const std::int64_t all = 9 * att;
+  WkvInputs(std::int64_t n_head, std::int64_t n, std::initializer_list<int> lengths = {3, 1, 5})
+      : att(n_head * n), size(n), ragged(lengths) {
+    const std::int64_t all = ragged.n_row() * att;
     const float unit = 1.0f / std::sqrt(static_cast<float>(n));  // kk has length 1
     r = floats(all, 1, unit), k = floats(all, 3, 0.5f), v = floats(all, 4), kk = floats(all, 5, unit), out = nans(all);
     b = floats(all, 6, 0.5f * unit);
@@ -95,7 +96,7 @@ struct WkvInputs {
   }
 };
 
-void expect_wkv7(const WkvInputs& in, const std::vector<std::vector<float>>& start) {
+void expect_wkv7(const WkvInputs& in, const std::vector<std::vector<float>>& start, double tolerance = 2 * kTolerance) {
   for (std::int64_t seq = 0; seq < in.ragged.n_seq(); ++seq) {
     auto s = doubles(start[seq]);  // [H, value, key]
     for (std::int64_t row = in.ragged.offsets[seq]; row < in.ragged.offsets[seq + 1]; ++row) {
@@ -108,10 +109,10 @@ void expect_wkv7(const WkvInputs& in, const std::vector<std::vector<float>>& sta
           s_ij = s_ij * in.w[keys + j] - removed * in.b[keys + j] + double(in.v[row * in.att + c]) * in.k[keys + j];
           y += s_ij * in.r[keys + j];
         }
-        ASSERT_NEAR(in.out[row * in.att + c], y, 2 * kTolerance) << "row " << row << " channel " << c;
+        ASSERT_NEAR(in.out[row * in.att + c], y, tolerance) << "row " << row << " channel " << c;
       }
     }
-    ASSERT_NO_FATAL_FAILURE(expect_near(in.ragged.arrays[0][seq], s, 2 * kTolerance, 0)) << "sequence " << seq;
+    ASSERT_NO_FATAL_FAILURE(expect_near(in.ragged.arrays[0][seq], s, tolerance, 0)) << "sequence " << seq;
   }
 }
 
@@ -122,6 +123,44 @@ TEST_P(Rwkv7Kernel, WkvEqualsPlainLoops) {
     table.rwkv7->wkv(device, in.ragged.batch(), in.op);
     ASSERT_NO_FATAL_FAILURE(expect_wkv7(in, start)) << size;
   }
+}
+
+// As trained models do: kk of length 1 and b = a kk with a between 0 and 1, so that the state cannot grow but by what is added.
+void make_contracting(WkvInputs& in) {
+  const auto rate = floats(static_cast<std::int64_t>(in.b.size()), 8);
+  for (std::size_t head = 0; head < in.kk.size(); head += in.size) {
+    double norm = 0;
+    for (std::size_t i = head; i < head + in.size; ++i) norm += double(in.kk[i]) * in.kk[i];
+    for (std::size_t i = head; i < head + in.size; ++i) {
+      in.kk[i] /= static_cast<float>(std::sqrt(norm));
+      in.b[i] = in.kk[i] / (1.0f + std::exp(-rate[i]));
+    }
+  }
+}
+
+// Lengths around the number of tokens that are worked on together (16), heads with and without a rest beside whole vectors,
+// decays at both ends of what a model can have: exp(-exp(-0.5)) = 0.5452 and 1. Without decay 100 tokens make a state of size
+// 10, from 1,000 operations whose roundings partly cancel.
+TEST_P(Rwkv7Kernel, WkvOfManyTokensEqualsPlainLoops) {
+  enum Decay { any, strongest, none };
+  for (const Decay decay : {any, strongest, none}) {
+    for (const std::int64_t size : {1, 3, 8, 20, 64, 84, 128, 132}) {
+      WkvInputs in(2, size, {1, 2, 15, 16, 17, 31, 33, 100});
+      make_contracting(in);
+      if (decay != any) std::ranges::fill(in.w, decay == none ? 1.0f : 0.5452f);
+      const auto start = in.ragged.arrays[0];
+      table.rwkv7->wkv(device, in.ragged.batch(), in.op);
+      ASSERT_NO_FATAL_FAILURE(expect_wkv7(in, start)) << size << " decay " << decay;
+    }
+  }
+}
+
+TEST_P(Rwkv7Kernel, WkvOfManyTokensPassesNanOnFromItsRow) {
+  WkvInputs in(2, 20, {40, 3});
+  in.k[21 * 40 + 20 + 7] = kNan;  // a key of head 1 in row 21, in the middle of tokens that are worked on together
+  std::ranges::fill(in.out, 1.0f);
+  table.rwkv7->wkv(device, in.ragged.batch(), in.op);
+  for (int i = 0; i < 43 * 40; ++i) EXPECT_EQ(std::isnan(in.out[i]), i / 40 >= 21 && i / 40 < 40 && i % 40 >= 20) << i;
 }
 
 TEST_P(Rwkv7Kernel, WkvPassesNanOnInItsHead) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -18,16 +19,29 @@ inline cpu::CpuDevice& device(std::int64_t threads) {
   return devices.try_emplace(threads, static_cast<int>(threads)).first->second;
 }
 
+// As the device allocates.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  Aligned() = default;
+  template <class U>
+  explicit Aligned(const Aligned<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* memory, std::size_t) { ::operator delete (memory, std::align_val_t{64}); }
+  bool operator==(const Aligned&) const { return true; }
+};
+using Floats = std::vector<float, Aligned<float>>;
+
 // Uniform in [low, high).
-inline std::vector<float> floats(std::int64_t n, float low = -1.0f, float high = 1.0f) {
+inline Floats floats(std::int64_t n, float low = -1.0f, float high = 1.0f) {
   static std::minstd_rand rng(1);
   std::uniform_real_distribution<float> uniform(low, high);
-  std::vector<float> values(static_cast<std::size_t>(n));
+  Floats values(static_cast<std::size_t>(n));
   for (float& x : values) x = uniform(rng);
   return values;
 }
 
-inline Rows rows(std::vector<float>& values, std::int64_t n_col) {
+inline Rows rows(Floats& values, std::int64_t n_col) {
   return {values.data(), static_cast<std::int64_t>(values.size()) / n_col, n_col};
 }
 
@@ -36,7 +50,7 @@ inline Rows rows(std::vector<float>& values, std::int64_t n_col) {
 struct Layers {
   static constexpr int kLayers = 24;
   std::int32_t offsets[2];
-  std::vector<std::vector<float>> states;
+  std::vector<Floats> states;
   std::vector<float*> pointers;
   std::size_t turn = 0;
 

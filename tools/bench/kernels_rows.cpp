@@ -23,7 +23,8 @@ void embed(benchmark::State& state, DType type) {
   constexpr std::int64_t kVocab = 4096;
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(size.n_row));
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i * 1531 % kVocab);
-  const std::vector<std::byte> table(static_cast<std::size_t>(kVocab * size.n_col * bytes_of(type)), std::byte{0x3d});
+  const std::vector<std::byte, Aligned<std::byte>> table(static_cast<std::size_t>(kVocab * size.n_col * bytes_of(type)),
+                                                         std::byte{0x3d});
   auto weight = floats(size.n_col), bias = floats(size.n_col), out = floats(size.all());
   const Matrix matrix{type, kVocab, size.n_col, table.data()};
   cpu::CpuDevice& on = device(size.threads);
@@ -41,7 +42,7 @@ void token_shift(benchmark::State& state, int n_output, bool per_row) {
   const Size size(state);
   Layers layers(size.n_row, size.n_col);
   auto x = floats(size.all()), mu_row = floats(size.all());
-  std::vector<std::vector<float>> mu, out;
+  std::vector<Floats> mu, out;
   std::vector<TokenShift::Output> outputs;
   for (int i = 0; i < n_output; ++i) {
     mu.push_back(floats(size.n_col));
@@ -85,7 +86,7 @@ void prepare7(benchmark::State& state) {
   const Size size(state);
   auto w = floats(size.all(), 0.0f), k = floats(size.all()), v = floats(size.all()), kk = floats(size.all());
   auto v_first = floats(size.all()), v_mix = floats(size.all(), 0.0f), k_k = floats(size.n_col, 0.5f);
-  std::vector<float> a(k.size()), k_a(k_k.size());
+  Floats a(k.size()), k_a(k_k.size());
   const Prepare7 op{.n_head = size.n_col / kHeadSize,
                     .w = rows(w, size.n_col),
                     .k = rows(k, size.n_col),
