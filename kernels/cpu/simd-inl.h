@@ -55,17 +55,37 @@ HWY_INLINE V<D> keep_nan(V<D> x, V<D> y) {
   return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
-// e^x; 0 below -104, infinite above 88.7.
+// e^x to 2 units in the last place, for x <= 88.7; 0 below -87.3, where results would be subnormal. NaN gives any number.
+//   e^x = 2^n e^r, n = x / ln 2 rounded, |r| <= ln 2 / 2; the polynomial is that of Cephes' expf
+template <class D>
+HWY_INLINE V<D> exp_of_number(D d, V<D> x) {
+  const hn::RebindToSigned<D> di;
+  const auto round = hn::Set(d, 0x1.8p23f);  // a sum with it has n in its last bits
+  const auto shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), round);
+  const auto n = hn::Sub(shifted, round);
+  // ln 2 in two parts: n times the first is exact.
+  const auto r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x));
+  auto p = hn::MulAdd(hn::Set(d, 1.9875691500e-4f), r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  const auto scaled = hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.3f)), scaled);
+}
+
+// e^x; 0 below -87.3, 3.4e38 above 88.7.
 template <class D>
 HWY_INLINE V<D> exp(D d, V<D> x) {
-  return keep_nan<D>(x, hn::Exp(d, hn::Min(x, hn::Set(d, 89.0f))));
+  return keep_nan<D>(x, exp_of_number(d, hn::Min(x, hn::Set(d, 88.722f))));
 }
 
 // 1 / (1 + e^-x), from e^-|x|, which cannot overflow.
 template <class D>
 HWY_INLINE V<D> sigmoid(D d, V<D> x) {
   const V<D> one = hn::Set(d, 1.0f);
-  const V<D> e = hn::Exp(d, hn::Neg(hn::Abs(x)));
+  const V<D> e = exp_of_number(d, hn::Neg(hn::Abs(x)));
   const V<D> small = hn::Div(e, hn::Add(one, e));
   return keep_nan<D>(x, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), small, hn::Sub(one, small)));
 }
