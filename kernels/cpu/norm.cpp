@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Normalisation of a row: LayerNorm of the stream and of the embedding, and the head norm after WKV.
+// Normalisation of a row: LayerNorm of the stream and of the embedding, and the head norm after WKV (formulas and shapes:
+// kernels/kernels.h). A task takes some rows; a row is read from memory once and twice more from the first-level cache. Bound
+// by traffic, 2 floats per value, 3 with a gate: 27 GB/s per core for 256 rows of 1,024, on a 2.6 GHz Xeon.
 #include <hwy/base.h>
 
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/table.h"
 #include "kernels/half.h"
 
@@ -30,14 +33,14 @@ HWY_INLINE void normalise(const float* x, std::int64_t n, float eps, const float
 
 void layer_norm(Device& device, const LayerNorm& op) {
   const std::int64_t n = op.x.n_col;
-  pool_of(device).parallel_for(op.x.n_row, [&](std::int64_t row) {
+  for_rows(device, op.x.n_row, n, [&](std::int64_t row) {
     normalise(op.x.data + row * n, n, op.eps, op.weight, op.bias, nullptr, op.out.data + row * n);
   });
 }
 
 void head_norm(Device& device, const HeadNorm& op) {
   const std::int64_t att = op.x.n_col, size = att / op.n_head;
-  pool_of(device).parallel_for(op.x.n_row, [&](std::int64_t row) {
+  for_rows(device, op.x.n_row, att, [&](std::int64_t row) {
     for (std::int64_t c = 0; c < att; c += size) {
       const std::int64_t at = row * att + c;
       normalise(op.x.data + at, size, op.eps, op.weight + c, op.bias + c, op.gate ? op.gate + at : nullptr, op.out.data + at);
@@ -45,18 +48,37 @@ void head_norm(Device& device, const HeadNorm& op) {
   });
 }
 
+// out[i] = the stored number i; widen is for one, load for a vector.
+template <class Load>
+HWY_INLINE void widen_row(const std::uint16_t* stored, std::int64_t n, float (*widen)(std::uint16_t), const Load& load,
+                          float* out) {
+  const F32 d;
+  const hn::Rebind<std::uint16_t, F32> d16;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(load(hn::LoadU(d16, stored + i)), d, out + i);
+  for (; i < n; ++i) out[i] = widen(stored[i]);
+}
+
 void embed(Device& device, const Embed& op) {
   const std::int64_t n = op.table.n_in;
-  pool_of(device).parallel_for(op.out.n_row, [&](std::int64_t row) {
-    float* out = op.out.data + row * n;
+  for_rows(device, op.out.n_row, n, [&](std::int64_t row) {
+    const F32 d;
+    float* const out = op.out.data + row * n;
     const std::int64_t first = std::int64_t{op.tokens[row]} * n;
+    const auto* const stored = static_cast<const std::uint16_t*>(op.table.data) + first;
     if (op.table.type == DType::f32) {
-      const float* stored = static_cast<const float*>(op.table.data) + first;
-      for (std::int64_t i = 0; i < n; ++i) out[i] = stored[i];
+      return normalise(static_cast<const float*>(op.table.data) + first, n, op.eps, op.weight, op.bias, nullptr, out);
+    }
+    if (op.table.type == DType::f16) {
+      const hn::Rebind<hwy::float16_t, F32> d16;
+      widen_row(
+          stored, n, f16_to_f32, [=](auto x) HWY_ATTR { return hn::PromoteTo(d, hn::BitCast(d16, x)); }, out);
     } else {
-      const std::uint16_t* stored = static_cast<const std::uint16_t*>(op.table.data) + first;
-      const auto widen = op.table.type == DType::f16 ? f16_to_f32 : bf16_to_f32;
-      for (std::int64_t i = 0; i < n; ++i) out[i] = widen(stored[i]);
+      const hn::Repartition<std::uint32_t, F32> d32;
+      widen_row(
+          stored, n, bf16_to_f32, [=](auto x) HWY_ATTR { return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, x))); },
+          out);
     }
     normalise(out, n, op.eps, op.weight, op.bias, nullptr, out);
   });

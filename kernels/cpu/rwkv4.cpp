@@ -21,7 +21,10 @@ HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kChannels = 128;  // per task
+// Channels per task: many tokens are cut finely; one token of one sequence, 1 us, is not worth waking another thread.
+HWY_INLINE std::int64_t channels_per_task(const Batch& batch) {
+  return std::max<std::int64_t>(128, 4096 * batch.n_seq / std::max<std::int64_t>(1, batch.n_row) / 16 * 16);
+}
 
 // A row that comes soon: rows are too far apart for the processor to see a pattern.
 constexpr std::int64_t kAhead = 2;
@@ -66,9 +69,9 @@ HWY_INLINE void wkv_vector(D d, const Wkv4& op, std::int64_t seq, std::int64_t c
 }
 
 void wkv(Device& device, const Batch& batch, const Wkv4& op) {
-  const std::int64_t att = op.k.n_col, parts = (att + kChannels - 1) / kChannels;
+  const std::int64_t att = op.k.n_col, channels = channels_per_task(batch), parts = (att + channels - 1) / channels;
   pool_of(device).parallel_for(batch.n_seq * parts, [&](std::int64_t task) {
-    const std::int64_t seq = task / parts, first = task % parts * kChannels, n = std::min(kChannels, att - first);
+    const std::int64_t seq = task / parts, first = task % parts * channels, n = std::min(channels, att - first);
     const std::int64_t end = batch.offsets[seq + 1];
     for (std::int64_t row = batch.offsets[seq]; row < end; ++row) {
       const std::int64_t at = row * att + first;

@@ -36,6 +36,13 @@ TEST_P(NormKernel, LayerNormEqualsPlainLoops) {
   }
 }
 
+TEST_P(NormKernel, LayerNormOfMoreRowsThanOneTaskTakes) {
+  const std::int64_t n = 769;
+  const auto x = floats(45 * n, 26, 3.0f, 0.5f), weight = floats(n, 27), bias = floats(n, 28), out = nans(45 * n);
+  table.common.layer_norm(device, {rows(x, n), weight.data(), bias.data(), 1e-5f, rows(out, n)});
+  expect_near(out, plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), kAbsolute, kRelative);
+}
+
 TEST_P(NormKernel, LayerNormMayWriteOverItsInput) {
   auto x = floats(3 * 37, 4);
   const auto weight = floats(37, 5), bias = floats(37, 6);

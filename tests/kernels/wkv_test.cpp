@@ -62,7 +62,7 @@ TEST_P(WkvKernel, Version4EqualsPlainLoops) {
 }
 
 TEST_P(WkvKernel, Version4EqualsPlainLoopsOverManyTokens) {
-  for (const std::int64_t n : {5, 16, 300}) {
+  for (const std::int64_t n : {5, 16, 300}) {  // of the last one, two tasks per sequence
     Wkv4Inputs in(n, 2.0f, {1, 2, 15, 16, 17, 100});
     const auto start = in.ragged.arrays;
     table.rwkv4->wkv(device, in.ragged.batch(), in.op);
