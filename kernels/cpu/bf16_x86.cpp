@@ -96,6 +96,9 @@ RWKV_AVX512 inline __m512i pairs(const ColumnSource& from, std::int64_t k, std::
 
 RWKV_AVX512 void transpose_columns(const ColumnSource& from, std::int64_t rows, std::uint16_t* to, std::int64_t ld) {
   for (std::int64_t k = 0; k < from.depth; k += 32) {
+    for (std::int64_t ahead = k + 64; ahead < k + 96; ++ahead) {  // the rows are far apart, no prefetcher sees them
+      for (std::int64_t column = 0; column < from.count; column += 32) __builtin_prefetch(from.v + ahead * from.ld + column);
+    }
     for (std::int64_t first = 0; first < rows; first += 16) {
       __m512i r[16];
       for (int i = 0; i < 16; ++i) r[i] = pairs(from, k + 2 * i, first);
@@ -195,9 +198,10 @@ RWKV_AMX void multiply_amx(const Bf16Block& o) {
       _tile_loadd(4, a + k, lda);
       _tile_loadd(6, b, ldb);
       _tile_loadd(5, a + 16 * o.lda + k, lda);
-      _tile_loadd(7, b + 16, ldb);
       _tile_dpbf16ps(0, 4, 6);
       _tile_dpbf16ps(2, 5, 6);
+      if (o.m <= 16) continue;
+      _tile_loadd(7, b + 16, ldb);
       _tile_dpbf16ps(1, 4, 7);
       _tile_dpbf16ps(3, 5, 7);
     }

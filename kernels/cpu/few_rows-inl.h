@@ -22,6 +22,7 @@ HWY_INLINE float dot(const typename Load::Type* w, const float* x, std::int64_t 
   auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
   std::int64_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    prefetch(w + i + kBytesAhead / static_cast<std::int64_t>(sizeof(*w)), 4 * lanes);
     s0 = hn::MulAdd(Load::load(d, w + i), hn::LoadU(d, x + i), s0);
     s1 = hn::MulAdd(Load::load(d, w + i + lanes), hn::LoadU(d, x + i + lanes), s1);
     s2 = hn::MulAdd(Load::load(d, w + i + 2 * lanes), hn::LoadU(d, x + i + 2 * lanes), s2);
@@ -44,6 +45,7 @@ HWY_INLINE void dots(const typename Load::Type* w, const float* x, std::int64_t 
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const auto weights = Load::load(d, w + i);
+    prefetch(w + i + kBytesAhead / static_cast<std::int64_t>(sizeof(*w)), lanes);
     HWY_UNROLL(kFewRows)
     for (int a = 0; a < kX; ++a) sum[a] = hn::MulAdd(weights, hn::LoadU(d, x + a * n + i), sum[a]);
   }
@@ -103,14 +105,15 @@ HWY_INLINE void add_one(const typename Load::Type* v, float x, std::int64_t n, f
   for (; i < n; ++i) sum[i] += x * Load::one(v[i]);
 }
 
-// Four rows at a time: the sums are read and written once for all.
+// Four rows at a time: the sums are read and written once for all. The next four are far away, so they are asked for.
 template <class Load>
-HWY_INLINE void add_four(const typename Load::Type* const (&v)[4], const float (&x)[4], std::int64_t n, float* sum) {
+HWY_INLINE void add_four(const typename Load::Type* const (&v)[8], const float (&x)[4], std::int64_t n, float* sum) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto x0 = hn::Set(d, x[0]), x1 = hn::Set(d, x[1]), x2 = hn::Set(d, x[2]), x3 = hn::Set(d, x[3]);
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
+    for (int next = 4; next < 8; ++next) prefetch(v[next] + i, lanes);
     const auto s = hn::MulAdd(x1, Load::load(d, v[1] + i), hn::MulAdd(x0, Load::load(d, v[0] + i), hn::LoadU(d, sum + i)));
     const auto t = hn::MulAdd(x3, Load::load(d, v[3] + i), hn::Mul(x2, Load::load(d, v[2] + i)));
     hn::StoreU(hn::Add(s, t), d, sum + i);
@@ -132,16 +135,16 @@ void add_rows(const Product& p, std::int64_t part) {
     const float* const x = p.x() + r * depth;
     float* const sum = p.sums + (part * p.rows() + r) * n;
     std::fill_n(sum, n, 0.0f);
-    std::int64_t used[kPart + 4], n_used = 0;
+    std::int64_t used[kPart + 1], n_used = 0;
     for (std::int64_t k = first; k < end; ++k) {
       used[n_used] = k;
       n_used += x[k] != 0.0f;
     }
     std::int64_t i = 0;
     for (; i + 4 <= n_used; i += 4) {
-      const std::int64_t* const k = used + i;
-      const Type *const v0 = v + k[0] * n, *const v1 = v + k[1] * n, *const v2 = v + k[2] * n, *const v3 = v + k[3] * n;
-      add_four<Load>({v0, v1, v2, v3}, {x[k[0]], x[k[1]], x[k[2]], x[k[3]]}, n, sum);
+      const Type* rows[8];
+      for (std::int64_t j = 0; j < 8; ++j) rows[j] = v + used[std::min(i + j, n_used - 1)] * n;
+      add_four<Load>(rows, {x[used[i]], x[used[i + 1]], x[used[i + 2]], x[used[i + 3]]}, n, sum);
     }
     for (; i < n_used; ++i) add_one<Load>(v + used[i] * n, x[used[i]], n, sum);
   }

@@ -66,7 +66,9 @@ inline void load_block(const Bf16Kernel& kernel, const Matrix& w, std::int64_t f
   for (std::int64_t i = 0; i < rows; ++i) {
     std::uint16_t* const to = a + i * stride;
     const std::int64_t some = i < count ? depth : 0;
-    std::copy_n(data + (first + i) * w.n_in + k0, some, to);
+    const std::uint16_t* const row = data + (first + i) * w.n_in + k0;
+    prefetch(row + kBytesAhead / 2, some);
+    std::copy_n(row, some, to);
     std::fill(to + some, to + padded, std::uint16_t{0});
   }
 }
@@ -109,7 +111,7 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
     for (std::int64_t k = 0; k < n; k += kBf16Depth) {
       const std::int64_t there = std::min(kBf16Depth, n - k), depth = (there + 31) / 32 * 32;
       Bf16Block block{.a = w + k, .lda = n, .n = padded, .depth = depth, .c = c, .ldc = kMostRows};
-      if (padded != count || depth != there || p.op->weight.input_major) {
+      if (p.rows() <= kCopiedRows || padded != count || depth != there || p.op->weight.input_major) {
         load_block(kernel, p.op->weight, first, count, padded, k, there, copied, kStride);
         block.a = copied;
         block.lda = kStride;

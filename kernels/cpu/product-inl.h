@@ -29,7 +29,8 @@ constexpr std::int64_t kBf16Depth = 1024;
 // Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
 // More rows are a prompt: x is rounded once, 8 bits like the weights.
 constexpr std::int64_t kTwoPlanes = 32;
-constexpr std::int64_t kMostRows = 256;  // of x that one pass over W serves
+constexpr std::int64_t kCopiedRows = 64;  // up to which a copied block of W, a stream, beats one read where it lies
+constexpr std::int64_t kMostRows = 256;   // of x that one pass over W serves
 
 // The input of an i8 matrix, prepared once per call (spec 2.9):
 //   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
