@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // c = a b for blocks of float32, and the transpositions around it: a [n, depth] are rows of weights, b [depth, kPanelRows] is a
-// panel of x transposed, so that a number of a is broadcast to many rows of x. kRows x 2 vectors of c stay in registers.
+// panel of x transposed, so that a number of a is broadcast to many rows of x. kRows x 1 or 2 vectors of c stay in registers.
 // Included once per instruction set, hence the guard that toggles.
 #if defined(RWKV_CPU_GEMM_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKV_CPU_GEMM_INL
@@ -23,7 +23,11 @@ constexpr int kRows = 12;
 constexpr int kRows = 6;
 #endif
 
-HWY_INLINE std::int64_t panel_rows() { return 2 * static_cast<std::int64_t>(hn::Lanes(F32())); }
+// Rows of x in a panel: two vectors, or one that holds them all.
+HWY_INLINE std::int64_t panel_rows(std::int64_t rows) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(F32()));
+  return rows <= lanes ? lanes : 2 * lanes;
+}
 
 // to[j, i] = from[i, j] for i < 4, j < Lanes: blocks of 128 bits are transposed in registers.
 HWY_INLINE void transpose_four(const float* from, std::int64_t ld_from, float* to, std::int64_t ld_to) {
@@ -68,32 +72,34 @@ HWY_INLINE void transpose(const float* from, std::int64_t ld_from, std::int64_t 
   }
 }
 
-// kRows rows of a times a panel, added to c [kRows, panel_rows()].
-template <std::int64_t kStride>
+// kRows rows of a times a panel of kVectors vectors, added to c.
+template <int kVectors, std::int64_t kStride>
 HWY_INLINE void rows_times_panel(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, std::int64_t depth,
                                  float* HWY_RESTRICT c, std::int64_t ldc) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  V<F32> sum[kRows][2];
+  V<F32> sum[kRows][kVectors];
   HWY_UNROLL(kRows)
   for (int i = 0; i < kRows; ++i) {
-    sum[i][0] = hn::LoadU(d, c + i * ldc);
-    sum[i][1] = hn::LoadU(d, c + i * ldc + lanes);
+    HWY_UNROLL(2)
+    for (int j = 0; j < kVectors; ++j) sum[i][j] = hn::LoadU(d, c + i * ldc + j * lanes);
   }
   for (std::int64_t k = 0; k < depth; ++k) {
-    const auto b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
-    b += 2 * lanes;
+    V<F32> line[kVectors];
+    HWY_UNROLL(2)
+    for (int j = 0; j < kVectors; ++j) line[j] = hn::LoadU(d, b + j * lanes);
+    b += kVectors * lanes;
     HWY_UNROLL(kRows)
     for (int i = 0; i < kRows; ++i) {
       const auto w = hn::Set(d, a[i * kStride + k]);
-      sum[i][0] = hn::MulAdd(w, b0, sum[i][0]);
-      sum[i][1] = hn::MulAdd(w, b1, sum[i][1]);
+      HWY_UNROLL(2)
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = hn::MulAdd(w, line[j], sum[i][j]);
     }
   }
   HWY_UNROLL(kRows)
   for (int i = 0; i < kRows; ++i) {
-    hn::StoreU(sum[i][0], d, c + i * ldc);
-    hn::StoreU(sum[i][1], d, c + i * ldc + lanes);
+    HWY_UNROLL(2)
+    for (int j = 0; j < kVectors; ++j) hn::StoreU(sum[i][j], d, c + i * ldc + j * lanes);
   }
 }
 

@@ -78,6 +78,7 @@ template <class Load>
 void many_rows(const Product& p, std::int64_t first) {
   constexpr std::int64_t kStride = kDepth + 16;  // not a multiple of 4 KiB, so that the rows do not compete for the same lines
   const std::int64_t n = p.op->weight.n_in, count = std::min(kBlock, p.op->weight.n_out - first), width = p.panel_width();
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(F32()));
   alignas(64) float a[kBlock * kStride], c[kBlock * kMostRows];
   for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
     const std::int64_t rows = std::min(kMostRows, p.rows() - row);
@@ -88,7 +89,8 @@ void many_rows(const Product& p, std::int64_t first) {
       for (std::int64_t r = 0; r < rows; r += width) {
         const auto* const b = reinterpret_cast<const float*>(p.panels + (row + r) / width * p.panel_bytes()) + k * width;
         for (std::int64_t i = 0; i < count; i += kRows) {
-          rows_times_panel<kStride>(a + i * kStride, b, depth, c + i * kMostRows + r, kMostRows);
+          const auto multiply = width > lanes ? rows_times_panel<2, kStride> : rows_times_panel<1, kStride>;
+          multiply(a + i * kStride, b, depth, c + i * kMostRows + r, kMostRows);
         }
       }
     }

@@ -129,7 +129,7 @@ struct Product {
     return in_parts() ? parts() * rows() * op->weight.n_out * 4 : 0;
   }
 
-  [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(); }
+  [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(rows()); }
   [[nodiscard]] std::int64_t n_panels() const { return (rows() + panel_width() - 1) / panel_width(); }
   [[nodiscard]] std::int64_t depth() const { return bf16 ? (op->weight.n_in + 31) / 32 * 32 : op->weight.n_in; }
   [[nodiscard]] std::int64_t planes() const { return bf16 && rows() <= kTwoPlanes ? 2 : 1; }
