@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// c = a b for blocks of float32, and the transpositions around it: a [n, depth] are rows of weights, b [depth, kPanelRows] is a
+// c = a b for blocks of float32, and the transpositions around it: a [n, depth] are rows of weights, b [depth, panel_rows] is a
 // panel of x transposed, so that a number of a is broadcast to many rows of x. kRows x 1 or 2 vectors of c stay in registers.
 // Included once per instruction set, hence the guard that toggles.
 #if defined(RWKV_CPU_GEMM_INL) == defined(HWY_TARGET_TOGGLE)
