@@ -21,6 +21,7 @@ namespace rwkv::cpu::HWY_NAMESPACE {
 
 constexpr std::int64_t kFewRows = 8;
 constexpr std::int64_t kFewColumns = 16;  // of a task: with few rows,
+constexpr std::int64_t kPartsRows = 16;   // of x, up to which an input-major matrix is added up row by row, leaving rows out
 constexpr std::int64_t kPart = 256;       // of a task of an input-major matrix: its rows, so that sums do not depend on threads
 constexpr std::int64_t kBlock = 48;       // with many: rows of W in a block, a multiple of kRows,
 constexpr std::int64_t kDepth = 256;      // numbers of each (float32: with a panel of x it fits the first-level cache)
@@ -106,11 +107,11 @@ struct Product {
   const Bf16Kernel* bf16 = nullptr;  // the panels hold pairs of bfloat16
   std::byte* panels = nullptr;       // many rows: x, transposed
   bool packs = false;                // the first of the group with these panels
-  float* sums = nullptr;             // few rows, input-major: [parts, rows, n_out]
+  float* sums = nullptr;             // input-major, in parts: [parts, rows, n_out]
 
   explicit Product(const MatMul& matmul) : op(&matmul) {
     if (op->weight.type == DType::i8) scaled = scale_input(*op);
-    if (op->weight.type == DType::bf16 && rows() > kFewRows) bf16 = kernel_for_bf16();
+    if (op->weight.type == DType::bf16 && rows() > kFewRows && !in_parts()) bf16 = kernel_for_bf16();
   }
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
@@ -120,13 +121,13 @@ struct Product {
   }
   [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
 
-  // Few rows and an input-major matrix: a task takes kPart rows of the matrix and adds them up.
-  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kFewRows; }
+  // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.
+  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kPartsRows; }
   [[nodiscard]] std::int64_t parts() const { return (op->weight.n_in + kPart - 1) / kPart; }
 
   [[nodiscard]] std::int64_t scratch_bytes() const {
-    if (rows() > kFewRows) return n_panels() * panel_bytes();
-    return in_parts() ? parts() * rows() * op->weight.n_out * 4 : 0;
+    if (in_parts()) return parts() * rows() * op->weight.n_out * 4;
+    return rows() > kFewRows ? n_panels() * panel_bytes() : 0;
   }
 
   [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(rows()); }

@@ -81,7 +81,7 @@ double activated(Activation activation, double y) {
 
 // x as the kernels multiply it (see MatMul in kernels.h).
 float multiplied(const KernelTable& table, const MatMul& op, float x) {
-  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= 8) return x;
+  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= (op.weight.input_major ? 16 : 8)) return x;
   const float rounded = bf16_to_f32(f32_to_bf16(x));
   return op.x.n_row > 32 ? rounded : rounded + bf16_to_f32(f32_to_bf16(x - rounded));
 }
@@ -115,7 +115,7 @@ using MatMulKernel = EveryInstructionSet;
 
 TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
   for (const DType type : kTypes) {
-    for (const std::int64_t n_row : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33}) {
+    for (const std::int64_t n_row : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33}) {
       for (const std::int64_t n_in : {1, 7, 12, 15, 16, 33, 130}) {
         for (const std::int64_t n_out : {1, 3, 16, 17, 35}) {
           for (const Layout layout : kLayouts) {
@@ -152,7 +152,7 @@ TEST_P(MatMulKernel, EqualsPlainLoopsBeyondOneBlock) {
 // The rows of an input-major matrix whose input is 0 hold NaN: they would be seen.
 TEST_P(MatMulKernel, RowsOfAnInputMajorMatrixWhoseInputIsZeroAreNotRead) {
   constexpr std::int64_t kOut = 37, kIn = 700;
-  for (const std::int64_t n_row : {1, 3, 8}) {
+  for (const std::int64_t n_row : {1, 3, 8, 16}) {
     Weight w = stored(DType::f32, kOut, kIn, 24, kInputMajor);
     auto x = floats(n_row * kIn, 25);
     for (std::int64_t k = 0; k < kIn; ++k) {
