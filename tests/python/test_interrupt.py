@@ -19,7 +19,8 @@ PACKAGE_FOLDER = str(pathlib.Path(rwkvcpp.__file__).parents[1])
 LATEST_S = 0.5  # the promise is tens of milliseconds; test machines are loaded
 
 BEGIN = """
-import json, time
+import json, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control has its background jobs ignore it
 import rwkvcpp
 model = rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32", threads=2)
 pipeline = rwkvcpp.Pipeline(model)
