@@ -43,17 +43,16 @@ void for_all(ThreadPool& pool, std::span<const Product> products, const Count& c
 // Gives every product its part of the scratch memory; those with the same panels share them.
 void place(std::span<Product> products, std::byte* memory) {
   for (Product& p : products) {
-    for (const Product& other : products) {
-      if (other.panels && other.same_panels(p)) p.panels = other.panels;
-    }
-    if (p.panels || !p.scratch_bytes()) continue;
+    if (!p.scratch_bytes()) continue;
     if (p.in_parts()) {
       p.sums = reinterpret_cast<float*>(memory);
     } else {
-      p.panels = memory;
-      p.packs = true;
+      const auto same =
+          std::ranges::find_if(products, [&](const Product& other) { return other.panels && other.same_panels(p); });
+      p.packs = same == products.end();
+      p.panels = p.packs ? memory : same->panels;
     }
-    memory += p.scratch_bytes();
+    if (p.sums || p.packs) memory += p.scratch_bytes();
   }
 }
 

@@ -220,6 +220,24 @@ TEST_P(MatMulKernel, GroupOfElevenMatricesOfDifferentShapesAndTypes) {
   for (int i = 0; i < 11; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(table, group[i], weights[i])) << "matrix " << i;
 }
 
+TEST_P(MatMulKernel, MatricesOfBothLayoutsShareAnInput) {
+  for (const std::int64_t n_row : {3, 12, 40}) {
+    const auto x = floats(n_row * 70, 50);
+    std::vector<Weight> weights;
+    weights.push_back(stored(DType::f32, 20, 70, 51));
+    weights.push_back(stored(DType::f32, 30, 70, 52, kInputMajor));
+    weights.push_back(stored(DType::f32, 25, 70, 53));
+    std::vector<std::vector<float>> out;
+    std::vector<MatMul> group;
+    for (const Weight& w : weights) {
+      out.push_back(nans(n_row * w.matrix.n_out));
+      group.push_back({.x = rows(x, 70), .weight = w.matrix, .out = rows(out.back(), w.matrix.n_out)});
+    }
+    table.common.matmul(device, group);
+    for (int i = 0; i < 3; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(table, group[i], weights[i])) << "matrix " << i;
+  }
+}
+
 TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
   for (const DType type : kTypes) {
     const Weight w = stored(type, 19, 9, 11);
