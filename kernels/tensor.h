@@ -12,15 +12,17 @@ enum class DType : std::uint8_t {
   f16,
   bf16,
   i8,  // 8 bit with a scale and an offset per row and per column: see Matrix
+  i4,  // 4 bit with a scale per group of neighbours along the input: i4.h
 };
 
 [[nodiscard]] constexpr std::string_view name_of(DType type) {
-  constexpr std::string_view kNames[] = {"fp32", "fp16", "bf16", "i8"};
+  constexpr std::string_view kNames[] = {"fp32", "fp16", "bf16", "i8", "i4"};
   return kNames[static_cast<int>(type)];
 }
 
+// Of one number of a type that has whole bytes: not of i4.
 [[nodiscard]] constexpr std::int64_t bytes_of(DType type) {
-  constexpr std::int64_t kBytes[] = {4, 2, 2, 1};
+  constexpr std::int64_t kBytes[] = {4, 2, 2, 1, 0};
   return kBytes[static_cast<int>(type)];
 }
 
@@ -45,6 +47,9 @@ struct Matrix {
   const float* rx = nullptr;  // [n_out]
   const float* my = nullptr;  // [n_in]
   const float* ry = nullptr;  // [n_in]
+
+  // i4 only: n_in (input-major: n_out too) is a multiple of 32; bfloat16 [n_out, n_in / 32], input-major [n_in / 32, n_out].
+  const std::uint16_t* scale = nullptr;
 };
 
 // Which rows of the packed activations belong to which sequence of a ragged batch.

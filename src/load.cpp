@@ -8,6 +8,7 @@
 #include "devices.h"
 #include "message.h"
 #include "plan/plan.h"
+#include "weights/i4.h"
 
 namespace rwkv {
 namespace {
@@ -79,13 +80,16 @@ Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const 
 
 std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
   const Strategy parsed = parse_strategy(text);
-  const Strategy resolved =
-      parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), checkpoint.stored_type())) : parsed;
+  const std::string type = checkpoint.stored_type();
+  StoredTypes stored{type};
+  for (const Quantization quantization : {Quantization::i8, Quantization::i4}) {
+    if (type == name_of(quantization)) stored = {name_of(checkpoint.file->find("emb.weight")->type), quantization};
+  }
+  const Strategy resolved = parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), stored)) : parsed;
   std::vector<Placement> placements = place(resolved, checkpoint.config.n_layer);
   for (const Placement& placement : placements) {
-    if (placement.quantization != Quantization::none && placement.quantization != Quantization::i8) {
-      throw StrategyError(
-          message("strategy asks for ", name_of(placement.quantization), " weights, which are not supported; use i8"));
+    if (placement.quantization == Quantization::i3) {
+      throw StrategyError("strategy asks for i3 weights, which are not supported; use i4 or i8");
     }
   }
   return placements;
@@ -114,7 +118,7 @@ void require_memory(const CheckedCheckpoint& checkpoint, const std::vector<Place
   if (log.weight_bytes <= available) return;
   throw OutOfMemoryError(message(checkpoint.file->path(), ": needs ", log.weight_bytes / kMiB, " MiB for its weights, ",
                                  available / kMiB, " MiB are available on ", device.name(),
-                                 "; a smaller type of weights (fp16, bf16, fp16i8) needs less"));
+                                 "; a smaller type of weights (fp16, bf16, fp16i8, fp16i4) needs less"));
 }
 
 StateLayout make_layout(const Model::Impl& model, std::uint64_t fingerprint, std::vector<std::vector<float>> initial_s) {
@@ -129,7 +133,8 @@ std::string CheckedCheckpoint::stored_type() const {
   std::string type;
   for (const TensorInfo& tensor : file->tensors()) {
     if (!is_matrix(tensor)) continue;
-    const std::string_view name = tensor.type == FileType::u8 ? "i8" : name_of(tensor.type);
+    const bool i4 = file->find(tensor.name + kI4Scale) != nullptr;
+    const std::string_view name = tensor.type != FileType::u8 ? name_of(tensor.type) : i4 ? "i4" : "i8";
     if (!type.empty() && type != name && tensor.name != "emb.weight") return "mixed";
     if (type.empty() && tensor.name != "emb.weight") type = name;
   }

@@ -25,8 +25,11 @@ struct ConvertOptions {
   bool no_tokenizer = false, force = false;
 };
 
-const std::map<std::string, TargetType> kTypes = {
-    {"fp32", TargetType::fp32}, {"fp16", TargetType::fp16}, {"bf16", TargetType::bf16}, {"i8", TargetType::i8}};
+const std::map<std::string, TargetType> kTypes = {{"fp32", TargetType::fp32},
+                                                  {"fp16", TargetType::fp16},
+                                                  {"bf16", TargetType::bf16},
+                                                  {"i8", TargetType::i8},
+                                                  {"i4", TargetType::i4}};
 
 std::string name_of_type(TargetType type) {
   for (const auto& [name, value] : kTypes)
@@ -40,7 +43,7 @@ std::optional<ConvertOptions> parse(int argc, const char* const* argv) {
   CLI::App app("Writes a .pth or .safetensors model as one .safetensors file with its vocabulary.", "rwkv-convert");
   app.add_option("IN", o.input, "The model")->required();
   app.add_option("OUT", o.output, "The file to write; a model there is replaced when the new one is complete")->required();
-  app.add_option("--type,--dtype", type, "Of the matrices: fp32, fp16, bf16 or i8")
+  app.add_option("--type,--dtype", type, "Of the matrices: fp32, fp16, bf16, i8 or i4")
       ->required()
       ->check(CLI::IsMember(kTypes))
       ->option_text("TYPE");

@@ -73,26 +73,66 @@ void few_rows(const Product& p, std::int64_t first) {
   for (int a = 0; a < kX; ++a) finish(*p.op, p.scaled, a, first, count, y[a]);
 }
 
+// body(std::integral_constant<int, rows>), rows of 1 to kFewRows.
+template <class Body>
+HWY_INLINE void with_rows(std::int64_t rows, const Body& body) {
+  switch (rows) {
+    case 1:
+      return body(std::integral_constant<int, 1>());
+    case 2:
+      return body(std::integral_constant<int, 2>());
+    case 3:
+      return body(std::integral_constant<int, 3>());
+    case 4:
+      return body(std::integral_constant<int, 4>());
+    case 5:
+      return body(std::integral_constant<int, 5>());
+    case 6:
+      return body(std::integral_constant<int, 6>());
+    case 7:
+      return body(std::integral_constant<int, 7>());
+    case 8:
+      return body(std::integral_constant<int, 8>());
+  }
+}
+
 template <class Load>
 void few_rows(const Product& p, std::int64_t first) {
-  switch (p.rows()) {
-    case 1:
-      return few_rows<Load, 1>(p, first);
-    case 2:
-      return few_rows<Load, 2>(p, first);
-    case 3:
-      return few_rows<Load, 3>(p, first);
-    case 4:
-      return few_rows<Load, 4>(p, first);
-    case 5:
-      return few_rows<Load, 5>(p, first);
-    case 6:
-      return few_rows<Load, 6>(p, first);
-    case 7:
-      return few_rows<Load, 7>(p, first);
-    case 8:
-      return few_rows<Load, 8>(p, first);
+  with_rows(p.rows(), [&](auto rows) HWY_ATTR { few_rows<Load, decltype(rows)::value>(p, first); });
+}
+
+// Columns [first, first + kFewColumns) of kX rows of an i8 or i4 matrix.
+template <class Quads, int kX>
+void digit_rows(const Product& p, std::int64_t row, std::int64_t first) {
+  const Matrix& w = p.op->weight;
+  const std::int64_t n = w.n_in, count = std::min(kFewColumns, w.n_out - first);
+  const auto* const q = static_cast<const std::uint8_t*>(w.data);
+  float y[kX][kFewColumns], column[kX];
+  for (std::int64_t b = 0; b < count; ++b) {
+    if (w.type == DType::i8) {
+      dots_i8<Quads, kX>(q + (first + b) * n, p.digits, row, column);
+    } else {
+      dots_i4<Quads, kX>(q + (first + b) * n / 2, w.scale + (first + b) * n / kI4Group, p.digits, row, column);
+    }
+    for (int a = 0; a < kX; ++a) y[a][b] = column[a];
   }
+  for (int a = 0; a < kX; ++a) finish(*p.op, p.scaled, row + a, first, count, y[a]);
+}
+
+// The same for all rows: after the first kDigitRows the weights are in the cache.
+template <class Quads>
+void digit_rows(const Product& p, std::int64_t first) {
+  for (std::int64_t row = 0; row < p.rows(); row += kDigitRows) {
+    with_rows(std::min<std::int64_t>(kDigitRows, p.rows() - row),
+              [&](auto rows) HWY_ATTR { digit_rows<Quads, decltype(rows)::value>(p, row, first); });
+  }
+}
+
+inline void digit_rows(const Product& p, std::int64_t first) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if (has_vnni()) return digit_rows<AddQuadsVnni>(p, first);
+#endif
+  digit_rows<AddQuads>(p, first);
 }
 
 template <class Load>
@@ -123,30 +163,77 @@ HWY_INLINE void add_four(const typename Load::Type* const (&v)[8], const float (
   }
 }
 
-// One part of an input-major matrix: sums[part, r] = sum_k x[r, k] V[k] over its rows k. Rows whose x is 0 are not read: after
-// a squared ReLU that is most of them.
+// Of rows [first, end) those whose x is not 0: after a squared ReLU that is few of them. Returns how many.
+HWY_INLINE std::int64_t find_used(const float* x, std::int64_t first, std::int64_t end, std::int64_t* used) {
+  std::int64_t n_used = 0;
+  for (std::int64_t k = first; k < end; ++k) {
+    used[n_used] = k;
+    n_used += x[k] != 0.0f;
+  }
+  return n_used;
+}
+
+// One row of x and rows [first, end) of an input-major matrix V, added to sum [n_out]: sum += sum_k x[k] V[k]. Rows whose x is
+// 0 are not read.
 template <class Load>
-void add_rows(const Product& p, std::int64_t part) {
+void add_rows(const Matrix& w, const float* x, std::int64_t first, std::int64_t end, float* sum) {
   using Type = typename Load::Type;
-  const std::int64_t n = p.op->weight.n_out, depth = p.op->weight.n_in, first = part * kPart,
-                     end = std::min(first + kPart, depth);
-  const auto* const v = static_cast<const Type*>(p.op->weight.data);
+  const std::int64_t n = w.n_out;
+  const auto* const v = static_cast<const Type*>(w.data);
+  std::int64_t used[kPart + 1];
+  const std::int64_t n_used = find_used(x, first, end, used);
+  std::int64_t i = 0;
+  for (; i + 4 <= n_used; i += 4) {
+    const Type* rows[8];
+    for (std::int64_t j = 0; j < 8; ++j) rows[j] = v + used[std::min(i + j, n_used - 1)] * n;
+    add_four<Load>(rows, {x[used[i]], x[used[i + 1]], x[used[i + 2]], x[used[i + 3]]}, n, sum);
+  }
+  for (; i < n_used; ++i) add_one<Load>(v + used[i] * n, x[used[i]], n, sum);
+}
+
+// The same for i4, a group of the input at a time, as its rows share the scales. The rows of the next group are asked for.
+inline void add_rows_i4(const Matrix& w, const float* x, std::int64_t first, std::int64_t end, float* sum) {
+  const F32 d;
+  constexpr auto kVectors = static_cast<std::int64_t>(kI4Group / hn::MaxLanes(F32()));
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t n = w.n_out;
+  const auto* const v = static_cast<const std::uint8_t*>(w.data);
+  std::int64_t lists[2][kI4Group + 1], *now = lists[0], *next = lists[1];
+  std::int64_t n_used = find_used(x, first, first + kI4Group, now), n_next = 0;
+  for (std::int64_t k = first; k < end; k += kI4Group, std::swap(now, next), n_used = n_next) {
+    n_next = k + kI4Group < end ? find_used(x, k + kI4Group, k + 2 * kI4Group, next) : 0;
+    const std::uint16_t* const scale = w.scale + k / kI4Group * n;
+    for (std::int64_t m = 0; n_used + n_next > 0 && m < n; m += kI4Group) {
+      for (std::int64_t i = 0; m % 128 == 0 && i < n_next; ++i) prefetch(v + (next[i] * n + m) / 2, 64);
+      if (n_used == 0) continue;
+      V<F32> s[kVectors];
+      for (auto& one : s) one = hn::Zero(d);
+      for (std::int64_t i = 0; i < n_used; ++i) {
+        const auto x_k = hn::Set(d, x[now[i]]);
+        for_codes(v + (now[i] * n + m) / 2,
+                  [&](std::int64_t at, auto code) HWY_ATTR { s[at / lanes] = hn::MulAdd(code, x_k, s[at / lanes]); });
+      }
+      for (std::int64_t i = 0; i < kVectors; ++i) {
+        float* const to = sum + m + i * lanes;
+        hn::StoreU(hn::MulAdd(LoadBf16::load(d, scale + m + i * lanes), s[i], hn::LoadU(d, to)), d, to);
+      }
+    }
+  }
+}
+
+// One part of an input-major matrix: sums[part, r] = sum_k x[r, k] V[k] over its rows k.
+inline void add_part(const Product& p, std::int64_t part) {
+  const Matrix& w = p.op->weight;
+  const std::int64_t first = part * kPart, end = std::min(first + kPart, w.n_in);
   for (std::int64_t r = 0; r < p.rows(); ++r) {
-    const float* const x = p.x() + r * depth;
-    float* const sum = p.sums + (part * p.rows() + r) * n;
-    std::fill_n(sum, n, 0.0f);
-    std::int64_t used[kPart + 1], n_used = 0;
-    for (std::int64_t k = first; k < end; ++k) {
-      used[n_used] = k;
-      n_used += x[k] != 0.0f;
+    const float* const x = p.x() + r * w.n_in;
+    float* const sum = p.sums + (part * p.rows() + r) * w.n_out;
+    std::fill_n(sum, w.n_out, 0.0f);
+    if (w.type == DType::i4) {
+      add_rows_i4(w, x, first, end, sum);
+    } else {
+      with_load(w.type, [&](auto load) HWY_ATTR { add_rows<decltype(load)>(w, x, first, end, sum); });
     }
-    std::int64_t i = 0;
-    for (; i + 4 <= n_used; i += 4) {
-      const Type* rows[8];
-      for (std::int64_t j = 0; j < 8; ++j) rows[j] = v + used[std::min(i + j, n_used - 1)] * n;
-      add_four<Load>(rows, {x[used[i]], x[used[i + 1]], x[used[i + 2]], x[used[i + 3]]}, n, sum);
-    }
-    for (; i < n_used; ++i) add_one<Load>(v + used[i] * n, x[used[i]], n, sum);
   }
 }
 

@@ -57,6 +57,43 @@ void load_block(const Matrix& w, std::int64_t first, std::int64_t count, std::in
   }
 }
 
+struct LoadI4 {};  // in groups, see for_codes
+
+// The part of a row of i4 codes of [at, at + n), n and at even, without scales.
+inline void widen_codes(const std::uint8_t* row, std::int64_t at, std::int64_t n, float* to) {
+  const F32 d;
+  const std::uint8_t* const q = row + at / 2;
+  prefetch(q + kBytesAhead, n / 2);
+  std::int64_t i = 0;
+  for (; i + kI4Group <= n; i += kI4Group) {
+    for_codes(q + i / 2, [&](std::int64_t j, auto code) HWY_ATTR { hn::StoreU(code, d, to + i + j); });
+  }
+  for (; i < n; ++i) to[i] = static_cast<float>(kI4Code[q[i / 2] >> (i % 2 * 4) & 15] - kI4Zero);
+}
+
+template <>
+void load_block<LoadI4>(const Matrix& w, std::int64_t first, std::int64_t count, std::int64_t k0, std::int64_t depth, float* a,
+                        std::int64_t stride) {
+  const auto* const data = static_cast<const std::uint8_t*>(w.data);
+  for (std::int64_t i = 0; !w.input_major && i < count; ++i) {
+    const std::uint16_t* const scale = w.scale + ((first + i) * w.n_in + k0) / kI4Group;
+    float* const to = a + i * stride;
+    widen_codes(data + (first + i) * w.n_in / 2, k0, depth, to);
+    for (std::int64_t k = 0; k < depth; ++k) to[k] *= bf16_to_f32(scale[k / kI4Group]);
+  }
+  alignas(64) float rows[kI4Group * kBlock];
+  for (std::int64_t k = 0; w.input_major && k < depth; k += kI4Group) {
+    const std::int64_t some = std::min(kI4Group, depth - k);
+    const std::uint16_t* const scale = w.scale + (k0 + k) / kI4Group * w.n_out + first;
+    for (std::int64_t i = 0; i < some; ++i) {
+      float* const row = rows + i * kBlock;
+      widen_codes(data + (k0 + k + i) * w.n_out / 2, first, count, row);
+      for (std::int64_t m = 0; m < count; ++m) row[m] *= bf16_to_f32(scale[m]);
+    }
+    transpose(rows, kBlock, some, count, a + k, stride);
+  }
+}
+
 // The same as bfloat16, with zeros up to `rows` rows and to a depth that is a multiple of 32.
 inline void load_block(const Bf16Kernel& kernel, const Matrix& w, std::int64_t first, std::int64_t count, std::int64_t rows,
                        std::int64_t k0, std::int64_t depth, std::uint16_t* a, std::int64_t stride) {

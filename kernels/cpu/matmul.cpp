@@ -20,10 +20,12 @@ namespace {
 
 void multiply(const Product& p, std::int64_t task) {
   const std::int64_t first = task * p.columns();
+  if (p.in_parts()) return add_part(p, task);
   if (p.bf16) return many_rows_bf16(p, first);
+  if (p.digits.n > 0) return digit_rows(p, first);
+  if (p.op->weight.type == DType::i4) return many_rows<LoadI4>(p, first);
   with_load(p.op->weight.type, [&](auto load) HWY_ATTR {
     using Load = decltype(load);
-    if (p.in_parts()) return add_rows<Load>(p, task);
     p.panels ? many_rows<Load>(p, first) : few_rows<Load>(p, first);
   });
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/bf16_x86.h"
+#include "kernels/cpu/digits-inl.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/kernels.h"
@@ -96,21 +97,25 @@ HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row,
 }
 
 // The instruction sets below AVX-512 are for machines that have no such kernel, and for tests.
-inline const Bf16Kernel* kernel_for_bf16() {
-  return HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL ? bf16_kernel() : nullptr;
-}
+inline const Bf16Kernel* kernel_for_bf16() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 ? bf16_kernel() : nullptr; }
 
 // One matrix of a group, and its input as the kernels want it.
 struct Product {
   const MatMul* op;
   Scaled scaled;                     // i8 only
+  Digits digits;                     // few rows of i8 and i4 only
   const Bf16Kernel* bf16 = nullptr;  // the panels hold pairs of bfloat16
   std::byte* panels = nullptr;       // many rows: x, transposed
   bool packs = false;                // the first of the group with these panels
   float* sums = nullptr;             // input-major, in parts: [parts, rows, n_out]
 
   explicit Product(const MatMul& matmul) : op(&matmul) {
-    if (op->weight.type == DType::i8) scaled = scale_input(*op);
+    const DType type = op->weight.type;
+    if (type == DType::i8) scaled = scale_input(*op);
+    if (rows() <= kFewRows && !op->weight.input_major) {
+      if (type == DType::i8) digits = digits_for_i8(x(), rows(), op->weight.n_in);
+      if (type == DType::i4) digits = digits_for_i4(x(), rows(), op->weight.n_in);
+    }
     if (op->weight.type == DType::bf16 && rows() > kFewRows && !in_parts()) bf16 = kernel_for_bf16();
   }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// 8-bit quantisation, row by row. Selection by comparison, because Min and Max differ between machines for NaN and zeros.
+// Quantisation to 8 bits, row by row, and to 4, group by group. Selection by comparison, because Min and Max differ between
+// machines for NaN and zeros.
 #include "kernels/quantize.h"
 
 #include <hwy/base.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -12,6 +14,7 @@
 #include <hwy/foreach_target.h>
 
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/i4.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
@@ -102,7 +105,84 @@ void quantize(const float* row, float rx, const float* ry, std::uint8_t* q, std:
   });
 }
 
-QuantizeKernels kernels() { return {smallest, largest, subtract, subtract_each, lower, raise, quantize}; }
+// The code nearest to each x / scale; which of the 16 it is, where it is asked for.
+template <class D>
+HWY_INLINE V<D> nearest_code(D d, V<D> x, float inverse, V<D>* which = nullptr) {
+  const auto code = [](int k) { return static_cast<float>(kI4Code[k] - kI4Zero); };
+  const auto t = hn::Mul(x, hn::Set(d, inverse));
+  auto nearest = hn::Set(d, code(0));
+  if (which) *which = hn::Zero(d);
+  HWY_UNROLL(15)
+  for (int k = 1; k < 16; ++k) {
+    const auto above = hn::Gt(t, hn::Set(d, 0.5f * (code(k - 1) + code(k))));
+    nearest = hn::IfThenElse(above, hn::Set(d, code(k)), nearest);
+    if (which) *which = hn::IfThenElse(above, hn::Set(d, static_cast<float>(k)), *which);
+  }
+  return nearest;
+}
+
+// Sums over a group of c^2, c w and (s c - w)^2, c being the codes nearest to w / s.
+struct Fit {
+  float squares, products, error;
+};
+HWY_INLINE Fit fit(const float* w, float s) {
+  const F32 d;
+  const float inverse = 1.0f / s;
+  auto squares = hn::Zero(d), products = squares, error = squares;
+  for (std::int64_t i = 0; i < kI4Group; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    const auto x = hn::LoadU(d, w + i), c = nearest_code(d, x, inverse);
+    squares = hn::MulAdd(c, c, squares);
+    products = hn::MulAdd(c, x, products);
+    const auto e = hn::MulSub(c, hn::Set(d, s), x);
+    error = hn::MulAdd(e, e, error);
+  }
+  const auto sum = [d](auto v) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, v)); };
+  return {sum(squares), sum(products), sum(error)};
+}
+
+HWY_INLINE float round_to_bf16(float x) { return bf16_to_f32(f32_to_bf16(x)); }
+
+// Tries both signs, as the codes reach further on one side, and two sizes: the largest number becomes the last code or lies a
+// little beyond it. For the codes that gives, the scale with the least square error. A third size gains 0.5 % of the error.
+float best_scale(const float* w) {
+  const float* const end = w + kI4Group;
+  if (std::any_of(w, end, [](float x) { return !std::isfinite(x); })) return std::numeric_limits<float>::quiet_NaN();
+  const float most = *std::max_element(w, end, [](float a, float b) { return std::abs(a) < std::abs(b); });
+  float best = 0.0f, least = std::numeric_limits<float>::infinity();
+  for (const int last : {kI4Code[0] - kI4Zero, kI4Code[15] - kI4Zero}) {
+    const float whole = most / static_cast<float>(last);
+    if (best == 0.0f) best = round_to_bf16(whole);  // whose squares overflow or vanish keeps it
+    for (const float size : {0.9f, 1.0f}) {
+      const Fit found = fit(w, size * whole);
+      const float s = round_to_bf16(found.products / found.squares);
+      const float error = std::isnormal(s) ? fit(w, s).error : least;
+      if (error < least) {
+        least = error;
+        best = s;
+      }
+    }
+  }
+  return best;
+}
+
+void quantize_i4(const float* w, std::int64_t n_group, std::uint8_t* q, std::uint16_t* scale) {
+  const F32 d;
+  const hn::Rebind<std::uint8_t, F32> d8;
+  for (std::int64_t g = 0; g < n_group; ++g, w += kI4Group, q += kI4GroupBytes) {
+    const float s = best_scale(w);
+    scale[g] = f32_to_bf16(s);
+    const float inverse = std::isnormal(s) ? 1.0f / s : 0.0f;
+    HWY_ALIGN std::uint8_t which[kI4Group];
+    for (std::int64_t i = 0; i < kI4Group; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+      auto found = hn::Zero(d);
+      nearest_code(d, hn::LoadU(d, w + i), inverse, &found);
+      hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(hn::RebindToSigned<F32>(), found)), d8, which + i);
+    }
+    for (std::int64_t i = 0; i < kI4GroupBytes; ++i) q[i] = static_cast<std::uint8_t>(which[2 * i] | which[2 * i + 1] << 4);
+  }
+}
+
+QuantizeKernels kernels() { return {smallest, largest, subtract, subtract_each, lower, raise, quantize, quantize_i4}; }
 
 }  // namespace
 }  // namespace rwkv::cpu::HWY_NAMESPACE

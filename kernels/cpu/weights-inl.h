@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/half.h"
+#include "kernels/i4.h"
 #include "kernels/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,6 +52,32 @@ struct LoadI8 {
   static float one(std::uint8_t x) { return static_cast<float>(x) + 0.5f; }
 };
 
+// The codes of a group, in order: body(i, codes [i, i + Lanes)) for i < kI4Group.
+template <class Body>
+HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::int64_t i = 0; i < kI4Group; ++i) {
+    body(i, hn::Set(F32(), static_cast<float>(kI4Code[q[i / 2] >> (i % 2 * 4) & 15] - kI4Zero)));
+  }
+#else
+  const HWY_CAPPED(std::uint8_t, kI4GroupBytes) d8;
+  const F32 d;
+  const hn::Rebind<std::uint8_t, F32> d_part;
+  const hn::Repartition<std::int32_t, F32> d32;
+  const hn::Repartition<std::uint16_t, decltype(d8)> d16;
+  const auto code = hn::Load(d8, kI4Code), nibble = hn::Set(d8, 15);
+  const auto both = hn::LoadU(d8, q);
+  const auto even = hn::And(both, nibble), odd = hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble);
+  HWY_ALIGN std::uint8_t codes[kI4Group];
+  hn::Store(hn::TableLookupBytes(code, hn::InterleaveLower(d8, even, odd)), d8, codes);
+  hn::Store(hn::TableLookupBytes(code, hn::InterleaveUpper(d8, even, odd)), d8, codes + kI4GroupBytes);
+  for (std::int64_t i = 0; i < kI4Group; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    const auto whole = hn::Sub(hn::PromoteTo(d32, hn::LoadU(d_part, codes + i)), hn::Set(d32, kI4Zero));
+    body(i, hn::ConvertTo(d, whole));
+  }
+#endif
+}
+
 // body(Load) for the type of a matrix.
 template <class Body>
 HWY_INLINE void with_load(DType type, const Body& body) {
@@ -63,6 +90,8 @@ HWY_INLINE void with_load(DType type, const Body& body) {
       return body(LoadBf16());
     case DType::i8:
       return body(LoadI8());
+    case DType::i4:  // has no numbers one by one
+      return;
   }
 }
 

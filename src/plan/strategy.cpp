@@ -12,7 +12,7 @@ namespace rwkv {
 namespace {
 
 constexpr std::size_t kLongest = 4096;
-constexpr std::string_view kUseTypes = "use fp32, fp16, bf16 (add i8 for quantised weights)";
+constexpr std::string_view kUseTypes = "use fp32, fp16, bf16 (add i8 or i4 for quantised weights)";
 constexpr std::string_view kUseDevices = "use cpu, cuda, cuda:N or auto";
 constexpr std::string_view kUseCount = "use *N for N layers, *N+ to stream the rest";
 
@@ -131,7 +131,7 @@ class Parser {
       if (suffix.starts_with('*'))
         fail(word.at + name_of(type).size(), "missing space before " + quoted(suffix), "write one space in front of *");
       if (suffix.starts_with('i'))
-        fail(word.at, "unknown quantisation in " + quoted(word.text), "use i8 after the type, or nothing");
+        fail(word.at, "unknown quantisation in " + quoted(word.text), "use i8 or i4 after the type, or nothing");
     }
     if (word.text.find(',') != std::string_view::npos)
       fail(word.at + word.text.find(','), "unexpected \",\"", "separate the parts by \"->\"");
@@ -172,18 +172,18 @@ class Parser {
 
 Strategy parse_strategy(std::string_view text) { return {std::string(text), Parser(text).segments()}; }
 
-std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_view file_type) {
+std::string resolve_auto(const Strategy& strategy, bool has_cuda, const StoredTypes& file) {
   if (!strategy.automatic()) return strategy.text;
   const Segment& asked = strategy.segments.front();
   DType type = has_cuda ? DType::f16 : DType::f32;
   if (asked.type) {
     type = *asked.type;
-  } else if (file_type == "bf16") {
+  } else if (file.type == "bf16") {
     type = DType::bf16;
-  } else if (file_type == "f16" || file_type == "fp16") {
+  } else if (file.type == "f16" || file.type == "fp16") {
     type = DType::f16;
   }
-  return message(has_cuda ? "cuda " : "cpu ", name_of(type), name_of(asked.quantization));
+  return message(has_cuda ? "cuda " : "cpu ", name_of(type), name_of(asked.type ? asked.quantization : file.quantization));
 }
 
 std::string name_of(DeviceId device) {

@@ -43,9 +43,16 @@ struct Strategy {
 // Throws StrategyError that names the wrong word, its column (from 1) and what to write instead.
 [[nodiscard]] Strategy parse_strategy(std::string_view text);
 
-// What "auto" means here: cuda where there is a card, else cpu; the asked type, else `file_type` ("bf16", "f16", ...) when that
-// has 16 bits, else fp16 on cuda and fp32 on the CPU. The text of any other strategy comes back as it is.
-[[nodiscard]] std::string resolve_auto(const Strategy& strategy, bool has_cuda, std::string_view file_type);
+// How a file holds its matrices.
+struct StoredTypes {
+  std::string_view type;  // of those that are not quantised: "bf16", "f16", ...
+  Quantization quantization = Quantization::none;
+};
+
+// What "auto" means here: cuda where there is a card, else cpu; the asked type, else the file's when that has 16 bits, else
+// fp16 on cuda and fp32 on the CPU; quantised if that is asked for, or no type is and the file is. The text of any other
+// strategy comes back as it is.
+[[nodiscard]] std::string resolve_auto(const Strategy& strategy, bool has_cuda, const StoredTypes& file);
 
 // As written in a strategy: "cuda:1" ("cuda" for the first), "i8" (empty for none).
 [[nodiscard]] std::string name_of(DeviceId device);

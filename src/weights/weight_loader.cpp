@@ -12,7 +12,9 @@
 #include "fnv1a.h"
 #include "kernels/convert.h"
 #include "kernels/half.h"
+#include "kernels/i4.h"
 #include "message.h"
+#include "weights/i4.h"
 
 namespace rwkv {
 namespace {
@@ -113,6 +115,20 @@ std::vector<std::int64_t> WeightLoader::shape(std::string_view name) const {
   return tensor ? without_ones(tensor->shape) : std::vector<std::int64_t>{};
 }
 
+Quantization WeightLoader::quantization_of(const TensorInfo& tensor) const {
+  if (tensor.type != FileType::u8) return Quantization::none;
+  if (file_.find(tensor.name + ".rx")) return Quantization::i8;
+  return tensor.shape.size() == 2 && file_.find(tensor.name + kI4Scale) ? Quantization::i4 : Quantization::none;
+}
+
+// Notes that the vectors of a quantised tensor belong to the model.
+void WeightLoader::use_parts_of(const TensorInfo& tensor) {
+  const Quantization quantization = quantization_of(tensor);
+  if (quantization == Quantization::i4) log_.used.insert(tensor.name + kI4Scale);
+  if (quantization != Quantization::i8) return;
+  for (const char* suffix : {".mx", ".rx", ".my", ".ry"}) log_.used.insert(tensor.name + suffix);
+}
+
 // Null: it is missing or has another shape, which is noted.
 const TensorInfo* WeightLoader::expect(std::string_view name, const std::vector<std::int64_t>& shape) {
   const std::string full = prefix_ + std::string(name);
@@ -122,13 +138,15 @@ const TensorInfo* WeightLoader::expect(std::string_view name, const std::vector<
     return nullptr;
   }
   log_.used.insert(full);
-  const bool quantized = tensor->type == FileType::u8 && file_.find(full + ".rx");
-  if (!is_float(tensor->type) && !quantized) {
+  const Quantization quantization = quantization_of(*tensor);
+  if (!is_float(tensor->type) && quantization == Quantization::none) {
     log_.problems.push_back(message(full, ": expected floating point numbers, found ", name_of(tensor->type)));
     return nullptr;
   }
-  if (!fits(tensor->shape, shape)) {
-    log_.problems.push_back(message(full, ": expected shape ", expected_text(shape), ", found ", shape_text(tensor->shape)));
+  const bool i4 = quantization == Quantization::i4;
+  const std::vector<std::int64_t> found = i4 ? std::vector{tensor->shape[0], tensor->shape[1] * 2} : tensor->shape;
+  if (!fits(found, shape)) {
+    log_.problems.push_back(message(full, ": expected shape ", expected_text(shape), ", found ", shape_text(found)));
     return nullptr;
   }
   return tensor;
@@ -268,11 +286,15 @@ Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in
 
 // Rows of a matrix as stored, or of what was quantised by rwkv-convert.
 WeightLoader::FillRows WeightLoader::rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type) {
-  if (tensor.type != FileType::u8) {
-    return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
-      read_as(type, tensor, first * n_in, n * n_in, out);
-    };
-  }
+  const Quantization quantization = quantization_of(tensor);
+  if (quantization == Quantization::i8) return rows_of_i8(tensor, n_in, type);
+  if (quantization == Quantization::i4) return rows_of_i4(tensor, n_in, type);
+  return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
+    read_as(type, tensor, first * n_in, n * n_in, out);
+  };
+}
+
+WeightLoader::FillRows WeightLoader::rows_of_i8(const TensorInfo& tensor, std::int64_t n_in, DType type) {
   auto vectors = quantized_vectors(tensor.name, tensor.count() / n_in, n_in);
   return [this, &tensor, n_in, type, vectors](std::int64_t first, std::int64_t n, std::byte* out) {
     const auto count = static_cast<std::size_t>(n * n_in);
@@ -283,6 +305,32 @@ WeightLoader::FillRows WeightLoader::rows_of(const TensorInfo& tensor, std::int6
     convert(tensor, DType::f32, values.get(), type, out, n * n_in);
     log_.bytes_read += n * n_in;
   };
+}
+
+WeightLoader::FillRows WeightLoader::rows_of_i4(const TensorInfo& tensor, std::int64_t n_in, DType type) {
+  return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
+    const std::int64_t count = n * n_in;
+    const auto q = staging<std::uint8_t>(i4_bytes(count));
+    const auto scale = staging<std::uint16_t>(i4_scales(count));
+    const auto values = staging<float>(count);
+    read_i4(tensor, first * n_in, count, q.get(), scale.get());
+    dequantize_i4(q.get(), scale.get(), {values.get(), static_cast<std::size_t>(count)});
+    convert(tensor, DType::f32, values.get(), type, out, count);
+  };
+}
+
+// Numbers [first, first + n), whole rows.
+void WeightLoader::read_i4(const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::uint8_t* q,
+                           std::uint16_t* scale) {
+  const TensorInfo* const scales = file_.find(tensor.name + kI4Scale);
+  if (scales->type != FileType::bf16 || scales->count() * kI4Group != tensor.count() * 2) {
+    throw CheckpointError(message(file_.path(), ": ", printable(scales->name), ": expected bf16 [", tensor.shape[0], ", ",
+                                  i4_scales(tensor.shape[1] * 2), "] beside the 4-bit weights"));
+  }
+  file_.read_stored(tensor, i4_bytes(first), {reinterpret_cast<std::byte*>(q), static_cast<std::size_t>(i4_bytes(n))});
+  file_.read_stored(*scales, i4_scales(first),
+                    {reinterpret_cast<std::byte*>(scale), static_cast<std::size_t>(i4_scales(n)) * sizeof *scale});
+  log_.bytes_read += i4_bytes(n) + i4_scales(n) * static_cast<std::int64_t>(sizeof *scale);
 }
 
 QuantizedVectors WeightLoader::quantized_vectors(const std::string& name, std::int64_t n_out, std::int64_t n_in) {
@@ -315,7 +363,7 @@ const float* WeightLoader::upload_rounded(std::vector<float> values) {
 Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
   QuantizedVectors v;
   Matrix matrix;
-  if (tensor.type == FileType::u8) {
+  if (quantization_of(tensor) == Quantization::i8) {
     v = quantized_vectors(tensor.name, n_out, n_in);
     matrix = load_rows(DType::i8, n_out, n_in, layout, [&](std::int64_t first, std::int64_t n, std::byte* out) {
       file_.read_stored(tensor, first * n_in, {out, static_cast<std::size_t>(n * n_in)});
@@ -342,20 +390,63 @@ Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out
   return matrix;
 }
 
+Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
+  const std::int64_t count = n_out * n_in;
+  constexpr auto kScaleBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
+  auto* const memory = static_cast<std::byte*>(allocate(i4_bytes(count)));
+  auto* const scales = static_cast<std::byte*>(allocate(i4_scales(count) * kScaleBytes));
+  const bool as_stored = quantization_of(tensor) == Quantization::i4;
+  const FillRows fill = as_stored ? FillRows() : rows_of(tensor, n_in, DType::f32);
+  // Parts have an even number of rows, so that a part of a column is whole bytes: n_out is even where that matters.
+  const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + 1) / 2 * 2;
+  each_part(n_out, at_once, [&](std::int64_t first, std::int64_t n) {
+    const auto q = staging<std::uint8_t>(i4_bytes(n * n_in));
+    const auto scale = staging<std::uint16_t>(i4_scales(n * n_in));
+    if (as_stored) {
+      read_i4(tensor, first * n_in, n * n_in, q.get(), scale.get());
+    } else {
+      const auto values = staging<float>(n * n_in);
+      fill(first, n, reinterpret_cast<std::byte*>(values.get()));
+      quantize_i4({values.get(), static_cast<std::size_t>(n * n_in)}, q.get(), scale.get());
+    }
+    const auto put = [&](std::byte* to, const void* from, std::int64_t bytes) {
+      device_->upload(to, from, static_cast<std::size_t>(bytes));
+    };
+    if (layout == Layout::output_major) {
+      put(memory + i4_bytes(first * n_in), q.get(), i4_bytes(n * n_in));
+      return put(scales + i4_scales(first * n_in) * kScaleBytes, scale.get(), i4_scales(n * n_in) * kScaleBytes);
+    }
+    const auto columns = staging<std::uint8_t>(i4_bytes(n * n_in));
+    const auto column_scales = staging<std::uint16_t>(i4_scales(n * n_in));
+    transpose_i4(q.get(), n, n_in, columns.get());
+    transpose(scale.get(), n, i4_scales(n_in), 0, i4_scales(n_in), column_scales.get());
+    for (std::int64_t i = 0; i < n_in; ++i)
+      put(memory + i4_bytes(i * n_out + first), columns.get() + i4_bytes(i * n), i4_bytes(n));
+    for (std::int64_t g = 0; g < i4_scales(n_in); ++g) {
+      put(scales + (g * n_out + first) * kScaleBytes, column_scales.get() + g * n, n * kScaleBytes);
+    }
+  });
+  Matrix matrix{.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = memory, .input_major = layout == Layout::input_major};
+  matrix.scale = reinterpret_cast<const std::uint16_t*>(scales);
+  return matrix;
+}
+
 Matrix WeightLoader::load_matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in, Layout layout) {
-  if (placement_.quantization != Quantization::i8) return load_table(name, n_out, n_in, layout);
+  const bool i4 = placement_.quantization == Quantization::i4 && fits_i4(n_out, n_in, layout == Layout::input_major);
+  if (placement_.quantization != Quantization::i8 && !i4) return load_table(name, n_out, n_in, layout);
   const TensorInfo* tensor = expect(name, {n_out, n_in});
   if (!tensor) return {};
-  if (!device_) return measured<Matrix>(n_out * n_in + 2 * (n_out + n_in) * static_cast<std::int64_t>(sizeof(float)));
+  use_parts_of(*tensor);
+  const std::int64_t count = n_out * n_in;
+  if (i4) return device_ ? load_i4(*tensor, n_out, n_in, layout) : measured<Matrix>(i4_bytes(count) + 2 * i4_scales(count));
+  if (!device_) return measured<Matrix>(count + 2 * (n_out + n_in) * static_cast<std::int64_t>(sizeof(float)));
   return load_quantized(*tensor, n_out, n_in, layout);
 }
 
 Matrix WeightLoader::load_table(std::string_view name, std::int64_t n_row, std::int64_t n_col, Layout layout) {
   const TensorInfo* tensor = expect(name, {n_row, n_col});
-  if (tensor && tensor->type == FileType::u8) {
-    for (const char* suffix : {".mx", ".rx", ".my", ".ry"}) log_.used.insert(tensor->name + suffix);
-  }
   if (!tensor) return {};
+  use_parts_of(*tensor);
   if (!device_) return measured<Matrix>(n_row * n_col * bytes_of(placement_.type));
   return load_rows(placement_.type, n_row, n_col, layout, rows_of(*tensor, n_col, placement_.type));
 }

@@ -75,7 +75,10 @@ class WeightLoader {
   // Writes rows [first, first + n) of a matrix in its type to `out`, in host memory. Called by several threads.
   using FillRows = std::function<void(std::int64_t first, std::int64_t n, std::byte* out)>;
 
+  // How a tensor of the file is quantised.
+  [[nodiscard]] Quantization quantization_of(const TensorInfo& tensor) const;
   const TensorInfo* expect(std::string_view name, const std::vector<std::int64_t>& shape);
+  void use_parts_of(const TensorInfo& tensor);
   void report() const;
   void each_part(std::int64_t n, std::int64_t at_once, const PartTask& task);
   std::vector<float> read_floats(const TensorInfo& tensor);
@@ -86,9 +89,13 @@ class WeightLoader {
   void store(const Matrix& matrix, std::int64_t first, std::int64_t n, const std::byte* rows);
   Matrix load_rows(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout, const FillRows& fill);
   Matrix load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout);
+  Matrix load_i4(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout);
   Matrix load_matrix(std::string_view name, std::int64_t n_out, std::int64_t n_in, Layout layout);
   Matrix load_table(std::string_view name, std::int64_t n_row, std::int64_t n_col, Layout layout);
   FillRows rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type);
+  FillRows rows_of_i8(const TensorInfo& tensor, std::int64_t n_in, DType type);
+  FillRows rows_of_i4(const TensorInfo& tensor, std::int64_t n_in, DType type);
+  void read_i4(const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::uint8_t* q, std::uint16_t* scale);
   QuantizedVectors quantized_vectors(const std::string& name, std::int64_t n_out, std::int64_t n_in);
   const float* upload_rounded(std::vector<float> values);
 

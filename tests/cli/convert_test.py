@@ -53,12 +53,15 @@ class SameModel(Convert):
                     before = self.tokens(source, f"cpu {kind}", "--tokenizer", self.vocabulary)
                     self.assertEqual(self.tokens(self.converted(kind, source), f"cpu {kind}"), before)
 
-    def test_i8_computes_what_the_strategy_i8_does(self):
-        for version in ("v5.2", "v7"):
-            with self.subTest(version=version):
-                source = self.wide(version)
-                before = self.tokens(source, "cpu fp32i8", "--tokenizer", self.vocabulary)
-                self.assertEqual(self.tokens(self.converted("i8", source), "cpu fp32i8"), before)
+    def test_quantised_files_compute_what_the_strategies_do(self):
+        for kind in ("i8", "i4"):
+            for version in ("v5.2", "v7"):
+                with self.subTest(kind=kind, version=version):
+                    source = self.wide(version)
+                    before = self.tokens(source, f"cpu fp32{kind}", "--tokenizer", self.vocabulary)
+                    converted = self.converted(kind, source)
+                    self.assertEqual(self.tokens(converted, f"cpu fp32{kind}"), before)
+                    self.assertEqual(self.tokens(converted, "auto"), before)
 
     def test_only_matrices_change_their_type(self):
         tensors = header(self.converted("bf16"))
@@ -123,8 +126,9 @@ class Refused(Convert):
         self.assertIn(b"bf16", done.stderr)
 
     def test_a_quantised_model_is_not_converted_again(self):
-        done = self.convert(self.converted("i8"), self.folder / "out.safetensors", "--type", "fp16", code=FILE)
-        self.assertIn(b"convert the original", done.stderr)
+        for kind in ("i8", "i4"):
+            done = self.convert(self.converted(kind), self.folder / "out.safetensors", "--type", "fp16", code=FILE)
+            self.assertIn(b"convert the original", done.stderr)
 
     def test_a_folder_that_is_not_there_is_a_file_error(self):
         self.convert(self.model, self.folder / "nowhere/out.safetensors", "--type", "fp16", "--no-tokenizer", code=FILE)

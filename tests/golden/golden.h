@@ -2,6 +2,7 @@
 // The random checkpoints with their float64 results (tests/data/models; the larger ones beside the repository), and ways to
 // feed a sequence.
 #pragma once
+#include <gtest/gtest.h>
 #include <rwkv/model.h>
 
 #include <algorithm>
@@ -39,6 +40,12 @@ inline constexpr GoldenModel kGoldenModels[] = {
     {"random-v7-views", "random-v7"},
     {"random-v7.safetensors", "random-v7"},
 };
+
+inline std::string test_name(const testing::TestParamInfo<GoldenModel>& info) {
+  std::string name = info.param.file;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+}
 
 inline std::filesystem::path model_file(const std::string& name) {
   const auto here = data("models/" + name);

@@ -52,17 +52,20 @@ TEST(Int8, ConstantRowsAndColumnsGiveNoNan) {
   }
 }
 
-// Same weights, float32 sums in another order, as for the unquantised golden files.
+// Same weights, float32 sums in another order, as for the unquantised golden files. Few rows of x are rounded to 2^-21 of their
+// largest number (kernels/cpu/digits-inl.h), some 10 times more than float32 rounds numbers of average size.
 TEST(Int8, LogitsEqualTheRecordedOnes) {
   const auto file = open_checkpoint(data("cases/int8.safetensors"));
   for (const std::string name : {"random-v4", "random-v5.2-h64", "random-v6"}) {
     if (!std::filesystem::exists(model_file(name).string() + ".pth")) continue;
     const auto expected = read_tensor(*file, name + ".fp32i8.logits");
     const Model model(model_file(name), "cpu fp32i8");
-    State state = model.new_state();
-    const double difference = max_difference(feed(model, state, load_golden(name).tokens, {1000}), expected);
-    EXPECT_LE(difference, 5e-5) << name;
-    RecordProperty("difference " + name, std::to_string(difference));
+    for (const auto& [length, bound] : {std::pair(1000, 5e-5), {5, 5e-4}, {1, 5e-4}}) {
+      State state = model.new_state();
+      const double difference = max_difference(feed(model, state, load_golden(name).tokens, {std::size_t(length)}), expected);
+      EXPECT_LE(difference, bound) << name << " " << length;
+      RecordProperty("difference " + name + " " + std::to_string(length), std::to_string(difference));
+    }
   }
 }
 

@@ -32,12 +32,6 @@ TEST_P(GoldenLogits, TokenByToken) { check({1}); }
 TEST_P(GoldenLogits, WholeSequenceAtOnce) { check({1000}); }
 TEST_P(GoldenLogits, UnevenChunks) { check({3, 1, 7, 2, 16, 5}); }
 
-std::string test_name(const testing::TestParamInfo<GoldenModel>& info) {
-  std::string name = info.param.file;
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(Random, GoldenLogits, testing::ValuesIn(kGoldenModels), test_name);
 
 // Weights rounded to 8 (bf16) or 11 bits (fp16): the error of a logit is about 2^-9 or 2^-12 times its size (up to 6) times a

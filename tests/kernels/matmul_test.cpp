@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products of every weight type against double-precision loops over the stored numbers (spec 2.9 for i8).
+// Matrix products of every weight type against double-precision loops over the stored numbers (spec 2.9 for i8, i4.h for i4).
+#include "kernels/cpu/vnni_x86.h"
 #include "kernels/half.h"
+#include "kernels/i4.h"
 #include "kernels/kernel_testing.h"
 
 namespace rwkv::test {
 namespace {
 
-constexpr DType kTypes[] = {DType::f32, DType::f16, DType::bf16, DType::i8};
+constexpr DType kTypes[] = {DType::f32, DType::f16, DType::bf16, DType::i8, DType::i4};
 constexpr Activation kActivations[] = {Activation::none, Activation::tanh, Activation::sigmoid, Activation::silu,
                                        Activation::relu_squared};
 
 // A matrix as a device stores it, and the numbers it stands for.
 struct Weight {
   std::vector<float> f32, mx, rx, my, ry;
-  std::vector<std::uint16_t> half;
-  std::vector<std::uint8_t> q;
-  std::vector<double> value;  // [n_out, n_in]
+  std::vector<std::uint16_t> half, scale;
+  std::vector<std::uint8_t> q;  // i4: two to a byte
+  std::vector<double> value;    // [n_out, n_in]
   Matrix matrix;
 };
 
@@ -30,7 +32,32 @@ std::vector<T> transposed(const std::vector<T>& values, std::int64_t n_row) {
   return out;
 }
 
+std::int64_t whole_groups(std::int64_t n) { return (n + kI4Group - 1) / kI4Group * kI4Group; }
+
+// As an i4 matrix has to be: n_in, of an input-major one n_out too, in whole groups.
+std::int64_t valid_n_in(DType type, std::int64_t n_in) { return type == DType::i4 ? whole_groups(n_in) : n_in; }
+std::int64_t valid_n_out(DType type, std::int64_t n_out, Layout layout) {
+  return type == DType::i4 && layout == kInputMajor ? whole_groups(n_out) : n_out;
+}
+
+Weight stored_i4(std::int64_t n_out, std::int64_t n_in, std::uint32_t seed, Layout layout) {
+  Weight w;
+  std::vector<std::uint8_t> nibbles;
+  for (const float s : floats(n_out * n_in / kI4Group, seed, 0.01f)) w.scale.push_back(f32_to_bf16(s));
+  for (std::int64_t i = 0; i < n_out * n_in; ++i) {
+    nibbles.push_back(static_cast<std::uint8_t>((i * 37 + i / 16 * 5 + seed) % 16));
+    w.value.push_back(double(bf16_to_f32(w.scale[i / kI4Group])) * (kI4Code[nibbles.back()] - kI4Zero));
+  }
+  if (layout == kInputMajor) nibbles = transposed(nibbles, n_out), w.scale = transposed(w.scale, n_out);
+  for (std::size_t i = 0; i < nibbles.size(); i += 2)
+    w.q.push_back(static_cast<std::uint8_t>(nibbles[i] | nibbles[i + 1] << 4));
+  w.matrix = {.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = w.q.data(), .input_major = layout == kInputMajor};
+  w.matrix.scale = w.scale.data();
+  return w;
+}
+
 Weight stored(DType type, std::int64_t n_out, std::int64_t n_in, std::uint32_t seed, Layout layout = kOutputMajor) {
+  if (type == DType::i4) return stored_i4(n_out, n_in, seed, layout);
   Weight w;
   w.f32 = floats(n_out * n_in, seed);
   w.matrix = {.type = type, .n_out = n_out, .n_in = n_in, .data = w.f32.data()};
@@ -113,12 +140,13 @@ void expect_product(const KernelTable& table, const MatMul& op, const Weight& w,
 
 using MatMulKernel = EveryInstructionSet;
 
-TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
-  for (const DType type : kTypes) {
+void expect_every_size(cpu::CpuDevice& device, const KernelTable& table, std::span<const DType> types) {
+  for (const DType type : types) {
     for (const std::int64_t n_row : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33}) {
-      for (const std::int64_t n_in : {1, 7, 12, 15, 16, 33, 130}) {
-        for (const std::int64_t n_out : {1, 3, 16, 17, 35}) {
+      for (const std::int64_t any_n_in : {1, 7, 12, 15, 16, 33, 130}) {
+        for (const std::int64_t any_n_out : {1, 3, 16, 17, 35}) {
           for (const Layout layout : kLayouts) {
+            const std::int64_t n_in = valid_n_in(type, any_n_in), n_out = valid_n_out(type, any_n_out, layout);
             const Weight w = stored(type, n_out, n_in, 1, layout);
             const auto x = floats(n_row * n_in, 2), out = nans(n_row * n_out);
             const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out)};
@@ -131,14 +159,24 @@ TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) {
   }
 }
 
+TEST_P(MatMulKernel, EqualsPlainLoopsForEveryTypeAndSize) { expect_every_size(device, table, kTypes); }
+
+TEST_P(MatMulKernel, EqualsPlainLoopsWithoutVnni) {
+  if (!cpu::has_vnni()) GTEST_SKIP() << "no VNNI on this machine";
+  cpu::hide_vnni(true);
+  expect_every_size(device, table, std::array{DType::i8, DType::i4});
+  cpu::hide_vnni(false);
+}
+
 // Blocks of W have 48 or 64 rows and 256 or 1024 columns, panels of x 2 to 32 rows, a pass 256.
 TEST_P(MatMulKernel, EqualsPlainLoopsBeyondOneBlock) {
   struct Shape {
     std::int64_t n_row, n_out, n_in;
   };
   for (const DType type : kTypes) {
-    for (const Shape s : {Shape{33, 49, 257}, {40, 65, 1030}, {257, 61, 35}, {16, 130, 300}, {64, 64, 64}, {9, 60, 2048}}) {
+    for (Shape s : {Shape{33, 49, 257}, {40, 65, 1030}, {257, 61, 35}, {16, 130, 300}, {64, 64, 64}, {9, 60, 2048}}) {
       for (const Layout layout : kLayouts) {
+        s.n_in = valid_n_in(type, s.n_in), s.n_out = valid_n_out(type, s.n_out, layout);
         const Weight w = stored(type, s.n_out, s.n_in, 21, layout);
         const auto x = floats(s.n_row * s.n_in, 22), bias = floats(s.n_out, 23), out = nans(s.n_row * s.n_out);
         const MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out), .bias = bias.data()};
@@ -173,10 +211,11 @@ TEST_P(MatMulKernel, AppliesBiasThenActivation) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
       for (const std::int64_t n_row : {1, 6, 13}) {
-        const Weight w = stored(type, 21, 19, 3);
-        const auto x = floats(n_row * 19, 4), bias = floats(21, 5), out = nans(n_row * 21);
+        const std::int64_t n_in = valid_n_in(type, 19);
+        const Weight w = stored(type, 21, n_in, 3);
+        const auto x = floats(n_row * n_in, 4), bias = floats(21, 5), out = nans(n_row * 21);
         const MatMul op{
-            .x = rows(x, 19), .weight = w.matrix, .out = rows(out, 21), .bias = bias.data(), .activation = activation};
+            .x = rows(x, n_in), .weight = w.matrix, .out = rows(out, 21), .bias = bias.data(), .activation = activation};
         table.common.matmul(device, {&op, 1});
         ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w)) << static_cast<int>(activation);
       }
@@ -188,10 +227,11 @@ TEST_P(MatMulKernel, AddsToTheOutputWithAndWithoutGate) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
       for (const bool gated : {false, true}) {
-        const Weight w = stored(type, 34, 13, 6);
-        const auto x = floats(5 * 13, 7), gate = floats(5 * 34, 8), before = floats(5 * 34, 9);
+        const std::int64_t n_in = valid_n_in(type, 13);
+        const Weight w = stored(type, 34, n_in, 6);
+        const auto x = floats(5 * n_in, 7), gate = floats(5 * 34, 8), before = floats(5 * 34, 9);
         auto out = before;
-        const MatMul op{.x = rows(x, 13),
+        const MatMul op{.x = rows(x, n_in),
                         .weight = w.matrix,
                         .out = rows(out, 34),
                         .activation = activation,
@@ -209,8 +249,9 @@ TEST_P(MatMulKernel, GroupOfElevenMatricesOfDifferentShapesAndTypes) {
   std::vector<std::vector<float>> x, out;
   std::vector<MatMul> group;
   for (int i = 0; i < 11; ++i) {
-    const std::int64_t n_out = 1 + 13 * i, n_in = 40 - 3 * i, n_row = 1 + i % 3;
-    weights.push_back(stored(kTypes[i % 4], n_out, n_in, 10 + i));
+    const DType type = kTypes[i % std::size(kTypes)];
+    const std::int64_t n_out = 1 + 13 * i, n_in = valid_n_in(type, 40 - 3 * i), n_row = 1 + i % 3;
+    weights.push_back(stored(type, n_out, n_in, 10 + i));
     x.push_back(floats(n_row * n_in, 30 + i));
     out.push_back(nans(n_row * n_out));
     group.push_back({.x = rows(x[i], n_in), .weight = weights[i].matrix, .out = rows(out[i], n_out)});
@@ -240,11 +281,12 @@ TEST_P(MatMulKernel, MatricesOfBothLayoutsShareAnInput) {
 
 TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
   for (const DType type : kTypes) {
-    const Weight w = stored(type, 19, 9, 11);
+    const std::int64_t n_in = valid_n_in(type, 9);
+    const Weight w = stored(type, 19, n_in, 11);
     for (const std::int64_t n_row : {5, 11}) {
-      const auto x = floats(n_row * 9, 12);
+      const auto x = floats(n_row * n_in, 12);
       std::vector<float> out(n_row * 19 + 64, 7.0f);
-      const MatMul op{.x = rows(x, 9), .weight = w.matrix, .out = {out.data() + 32, n_row, 19}};
+      const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = {out.data() + 32, n_row, 19}};
       table.common.matmul(device, {&op, 1});
       ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w));
       for (int i = 0; i < 32; ++i) EXPECT_TRUE(out[i] == 7.0f && out[out.size() - 1 - i] == 7.0f) << i;
@@ -256,16 +298,17 @@ TEST_P(MatMulKernel, WritesNothingOutsideItsOutput) {
 TEST_P(MatMulKernel, NanInARowComesOutOfThatRowOnly) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
-      for (const int at : {0, 10, 20, 21 * 7, 21 * 40 + 5}) {  // in the first of 5, 11 and 45 rows, and further on
-        const int n_row = at < 21 ? 5 : at < 21 * 11 ? 11 : 45;
-        const Weight w = stored(type, 23, 21, 13);
-        auto x = floats(n_row * 21, 14);
-        x[at] = kNan;
+      for (const auto& [row, at] : {std::pair(0, 0), {0, 10}, {0, 20}, {7, 0}, {40, 5}}) {
+        const int n_row = row == 0 ? 5 : row == 7 ? 11 : 45;
+        const std::int64_t n_in = valid_n_in(type, 21);
+        const Weight w = stored(type, 23, n_in, 13);
+        auto x = floats(n_row * n_in, 14);
+        x[row * n_in + at] = kNan;
         const std::vector<float> out(n_row * 23, 1.0f);
-        const MatMul op{.x = rows(x, 21), .weight = w.matrix, .out = rows(out, 23), .activation = activation};
+        const MatMul op{.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, 23), .activation = activation};
         table.common.matmul(device, {&op, 1});
         for (int i = 0; i < n_row * 23; ++i) {
-          ASSERT_EQ(std::isnan(out[i]), i / 23 == at / 21)
+          ASSERT_EQ(std::isnan(out[i]), i / 23 == row)
               << name_of(type) << " " << static_cast<int>(activation) << " element " << i;
         }
       }

@@ -55,7 +55,6 @@ TEST(Placement, WhatThisBuildCannotDoSaysWhatToDo) {
   EXPECT_NE(device_error("cuda fp16").find("use \"cpu fp32\""), std::string::npos);
   EXPECT_NE(device_error("cpu fp32 *1 -> cuda:1 fp16").find("cuda:1"), std::string::npos);
   EXPECT_NE(device_error("mps fp16").find("use cpu"), std::string::npos);
-  EXPECT_THROW(Model(path, "cpu fp16i4"), StrategyError);
   EXPECT_THROW(Model(path, "cpu fp16i3"), StrategyError);
 }
 

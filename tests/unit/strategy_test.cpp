@@ -45,18 +45,19 @@ TEST(Strategy, EveryDeviceTypeAndQuantisationComesBackByName) {
 
 TEST(Strategy, UnknownWordsAreNamedWithColumnAndAdvice) {
   EXPECT_EQ(error_of("cuda fp61"),
-            "strategy \"cuda fp61\": unknown type \"fp61\" at column 6; use fp32, fp16, bf16 (add i8 for "
+            "strategy \"cuda fp61\": unknown type \"fp61\" at column 6; use fp32, fp16, bf16 (add i8 or i4 for "
             "quantised weights)");
   EXPECT_EQ(error_of("cpu fp32 -> gpu fp16"),
             "strategy \"cpu fp32 -> gpu fp16\": unknown device \"gpu\" at column 13; use cpu, cuda, cuda:N or auto");
   EXPECT_EQ(error_of("CPU fp32"), "strategy \"CPU fp32\": unknown device \"CPU\" at column 1; write cpu in small letters");
   EXPECT_EQ(error_of("cpu fp16i5"),
-            "strategy \"cpu fp16i5\": unknown quantisation in \"fp16i5\" at column 5; use i8 after the type, or nothing");
+            "strategy \"cpu fp16i5\": unknown quantisation in \"fp16i5\" at column 5; use i8 or i4 after the type, or nothing");
 }
 
 TEST(Strategy, MissingPartsAreNamed) {
-  EXPECT_EQ(error_of("cpu"),
-            "strategy \"cpu\": missing type after \"cpu\" at column 4; use fp32, fp16, bf16 (add i8 for quantised weights)");
+  EXPECT_EQ(
+      error_of("cpu"),
+      "strategy \"cpu\": missing type after \"cpu\" at column 4; use fp32, fp16, bf16 (add i8 or i4 for quantised weights)");
   EXPECT_EQ(error_of(" "), "strategy \" \": empty; write for example \"cpu fp32\" or \"auto\"");
   EXPECT_EQ(error_of("cpu fp32 ->"),
             "strategy \"cpu fp32 ->\": missing device at column 12; each part around \"->\" needs a "
@@ -114,7 +115,7 @@ TEST(StrategyAuto, StandsAlone) {
   EXPECT_EQ(parse_strategy("auto bf16").segments[0].type, DType::bf16);
   EXPECT_FALSE(parse_strategy("cpu fp32").automatic());
   EXPECT_EQ(error_of("auto *3"),
-            "strategy \"auto *3\": unknown type \"*3\" at column 6; use fp32, fp16, bf16 (add i8 for "
+            "strategy \"auto *3\": unknown type \"*3\" at column 6; use fp32, fp16, bf16 (add i8 or i4 for "
             "quantised weights)");
   EXPECT_EQ(error_of("cpu fp32 -> auto"),
             "strategy \"cpu fp32 -> auto\": \"auto\" with other parts or a count at column 13; use "
@@ -122,21 +123,27 @@ TEST(StrategyAuto, StandsAlone) {
 }
 
 TEST(StrategyAuto, KeepsTheTypeOfA16BitFile) {
-  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, "bf16"), "cpu bf16");
-  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, "f16"), "cpu fp16");
-  EXPECT_EQ(resolve_auto(parse_strategy("auto"), true, "bf16"), "cuda bf16");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, {"bf16"}), "cpu bf16");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, {"f16"}), "cpu fp16");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto"), true, {"bf16"}), "cuda bf16");
 }
 
 TEST(StrategyAuto, OtherFilesAreFp32OnTheCpuAndFp16OnCuda) {
   for (const std::string file_type : {"f32", "f64", "mixed", ""}) {
-    EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, file_type), "cpu fp32");
-    EXPECT_EQ(resolve_auto(parse_strategy("auto"), true, file_type), "cuda fp16");
+    EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, {file_type}), "cpu fp32");
+    EXPECT_EQ(resolve_auto(parse_strategy("auto"), true, {file_type}), "cuda fp16");
   }
 }
 
+TEST(StrategyAuto, AQuantisedFileStaysQuantised) {
+  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, {"f16", Quantization::i4}), "cpu fp16i4");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto"), false, {"f32", Quantization::i8}), "cpu fp32i8");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto fp32"), false, {"f16", Quantization::i4}), "cpu fp32");
+}
+
 TEST(StrategyAuto, AskedTypeWins) {
-  EXPECT_EQ(resolve_auto(parse_strategy("auto fp32i8"), true, "bf16"), "cuda fp32i8");
-  EXPECT_EQ(resolve_auto(parse_strategy("mps fp16 *3"), true, "bf16"), "mps fp16 *3");
+  EXPECT_EQ(resolve_auto(parse_strategy("auto fp32i8"), true, {"bf16"}), "cuda fp32i8");
+  EXPECT_EQ(resolve_auto(parse_strategy("mps fp16 *3"), true, {"bf16"}), "mps fp16 *3");
 }
 
 }  // namespace

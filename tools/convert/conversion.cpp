@@ -4,6 +4,7 @@
 #include "checkpoint/safetensors_writer.h"
 #include "kernels/half.h"
 #include "message.h"
+#include "weights/i4.h"
 #include "weights/quantize.h"
 
 #include <algorithm>
@@ -24,15 +25,15 @@ class Writer {
 
   void write(const Step& step) {
     if (step.type == FileType::u8)
-      write_quantised(step);
+      step.is_i4() ? write_i4(step) : write_i8(step);
     else
       write_values(step);
   }
 
  private:
-  // Quantising reads three times.
+  // i8 reads three times.
   static std::int64_t bytes_read(const Step& step) {
-    return step.input->count() * bytes_of(step.input->type) * (step.type == FileType::u8 ? 3 : 1);
+    return step.input->count() * bytes_of(step.input->type) * (step.type == FileType::u8 && !step.is_i4() ? 3 : 1);
   }
 
   void read(const TensorInfo& tensor, std::int64_t first, std::span<float> out) {
@@ -68,7 +69,7 @@ class Writer {
     file_.write(std::as_bytes(std::span(halves_)));
   }
 
-  void write_quantised(const Step& step) {
+  void write_i8(const Step& step) {
     const std::int64_t n_out = step.input->shape[0], n_in = step.input->shape[1];
     const QuantizedVectors vectors =
         quantize({.n_out = n_out,
@@ -77,6 +78,20 @@ class Writer {
                   .write = [&](std::int64_t, std::span<const std::uint8_t> rows) { file_.write(std::as_bytes(rows)); }});
     for (const auto* vector : {&vectors.mx, &vectors.rx, &vectors.my, &vectors.ry})
       file_.write(std::as_bytes(std::span(*vector)));
+  }
+
+  // The scales come after all nibbles; they stay in memory, a sixteenth of a byte per number.
+  void write_i4(const Step& step) {
+    const std::int64_t n_in = step.input->shape[1], rows_at_once = std::max<std::int64_t>(1, kFloatsAtOnce / n_in);
+    std::vector<std::uint16_t> scales(i4_scales(step.input->count()));
+    for (std::int64_t first = 0; first < step.input->count(); first += rows_at_once * n_in) {
+      values_.resize(std::min(rows_at_once * n_in, step.input->count() - first));
+      read(*step.input, first, values_);
+      std::vector<std::uint8_t> q(i4_bytes(std::ssize(values_)));
+      quantize_i4(values_, q.data(), &scales[i4_scales(first)]);
+      file_.write(std::as_bytes(std::span(q)));
+    }
+    file_.write(std::as_bytes(std::span(scales)));
   }
 
   const Checkpoint& input_;

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of few rows of x with 8- and 4-bit weights in integers: converting weights to float32 is slower than reading them.
+//   x = scale (2^14 a + 2^7 b + c), a, b, c of -64 .. 64: 21 bits of the row's largest number, and every sum of them is exact
+// Included once per instruction set, hence the guard that toggles.
+#if defined(RWKV_CPU_DIGITS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKV_CPU_DIGITS_INL
+#undef RWKV_CPU_DIGITS_INL
+#else
+#define RWKV_CPU_DIGITS_INL
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/vnni_x86.h"
+#include "kernels/cpu/weights-inl.h"
+#include "kernels/i4.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkv::cpu::HWY_NAMESPACE {
+
+constexpr int kDigits = 3;
+
+// AVX-512 and NEON have 32 registers, the others 16: kDigits sums for each row of x.
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
+constexpr int kDigitRows = 8;
+#else
+constexpr int kDigitRows = 4;
+#endif
+
+struct Digits {
+  std::int64_t n = 0;              // of a row
+  std::vector<std::int8_t> digit;  // [R, kDigits, n]; for i4 the n / 2 even ones in front of the odd ones
+  std::vector<float> scale;        // [R]; NaN where x holds NaN or infinity
+  std::vector<float> half_sum;     // i8: [R], of x / 2
+  std::vector<std::int32_t> zero;  // i4: [R, n / 8], kI4Zero times the sum of 8 neighbours
+
+  [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit_index) const {
+    return digit.data() + (r * kDigits + digit_index) * n;
+  }
+};
+
+// One row: value[i] = scale (2^14 digit[0, i] + 2^7 digit[1, i] + digit[2, i]), the digits n apart. Returns the scale.
+HWY_INLINE float split(const float* x, std::int64_t n, std::int32_t* whole, std::int8_t* digit) {
+  float most = 0.0f;
+  const float poison =
+      sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::Zero(d)); });
+  {
+    const F32 d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    auto largest = hn::Zero(d);
+    std::int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+    most = hn::GetLane(hn::MaxOfLanes(d, largest));
+    for (; i < n; ++i) most = std::max(most, std::abs(x[i]));
+  }
+  const float inverse = most > 0x1p-100f ? 0x1p20f / most : 0.0f;
+  for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR {
+    const hn::RebindToSigned<decltype(d)> di;
+    const hn::Rebind<std::int8_t, decltype(d)> d8;
+    const auto low = hn::Set(di, 127), half = hn::Set(di, 64);
+    const auto t = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
+    const auto c = hn::Sub(hn::And(hn::Add(t, half), low), half);
+    const auto upper = hn::ShiftRight<7>(hn::Sub(t, c));
+    const auto b = hn::Sub(hn::And(hn::Add(upper, half), low), half);
+    const auto a = hn::ShiftRight<7>(hn::Sub(upper, b));
+    hn::StoreU(t, di, whole + i);
+    hn::StoreU(hn::DemoteTo(d8, a), d8, digit + i);
+    hn::StoreU(hn::DemoteTo(d8, b), d8, digit + n + i);
+    hn::StoreU(hn::DemoteTo(d8, c), d8, digit + 2 * n + i);
+  });
+  return (inverse > 0.0f ? most * 0x1p-20f : 0.0f) + poison;
+}
+
+inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
+  Digits out{.n = n,
+             .digit = std::vector<std::int8_t>(rows * kDigits * n),
+             .scale = std::vector<float>(rows),
+             .half_sum = std::vector<float>(rows),
+             .zero = {}};
+  std::vector<std::int32_t> whole(n);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    out.scale[r] = split(x + r * n, n, whole.data(), out.digit.data() + r * kDigits * n);
+    std::int64_t sum = 0;
+    for (const std::int32_t t : whole) sum += t;
+    out.half_sum[r] = 0.5f * out.scale[r] * static_cast<float>(sum);
+  }
+  return out;
+}
+
+// n is a multiple of kI4Group.
+inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
+  Digits out{.n = n,
+             .digit = std::vector<std::int8_t>(rows * kDigits * n),
+             .scale = std::vector<float>(rows),
+             .half_sum = {},
+             .zero = std::vector<std::int32_t>(rows * n / 8)};
+  std::vector<std::int32_t> whole(n);
+  std::vector<float> apart(n);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* const from = x + r * n;
+    for (std::int64_t i = 0; i < n / 2; ++i) {
+      apart[i] = from[2 * i];
+      apart[n / 2 + i] = from[2 * i + 1];
+    }
+    out.scale[r] = split(apart.data(), n, whole.data(), out.digit.data() + r * kDigits * n);
+    for (std::int64_t j = 0; j < n / 8; ++j) {
+      const std::int32_t *const even = whole.data() + 4 * j, *const odd = even + n / 2;
+      out.zero[r * n / 8 + j] = kI4Zero * (even[0] + even[1] + even[2] + even[3] + odd[0] + odd[1] + odd[2] + odd[3]);
+    }
+  }
+  return out;
+}
+
+#if HWY_TARGET != HWY_SCALAR
+
+template <class D8>
+using I32 = hn::Repartition<std::int32_t, D8>;
+
+// sum[j] + w[4 j] x[4 j] + ... + w[4 j + 3] x[4 j + 3], w unsigned, x of -64 .. 64, so that two products fit 16 bits.
+struct AddQuads {
+  template <class D8>
+  HWY_INLINE V<I32<D8>> operator()(D8, V<I32<D8>> sum, V<D8> w, V<hn::RebindToSigned<D8>> x) const {
+    [[maybe_unused]] constexpr std::size_t kBytes = hn::MaxLanes(D8());
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
+    if constexpr (kBytes == 16) {
+      const __m128i pairs = _mm_maddubs_epi16(w.raw, x.raw);
+      return {_mm_add_epi32(sum.raw, _mm_madd_epi16(pairs, _mm_set1_epi16(1)))};
+    }
+#if HWY_TARGET <= HWY_AVX2
+    if constexpr (kBytes == 32) {
+      const __m256i pairs = _mm256_maddubs_epi16(w.raw, x.raw);
+      return {_mm256_add_epi32(sum.raw, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+    }
+#endif
+#if HWY_TARGET <= HWY_AVX3
+    if constexpr (kBytes == 64) {
+      const __m512i pairs = _mm512_maddubs_epi16(w.raw, x.raw);
+      return {_mm512_add_epi32(sum.raw, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))};
+    }
+#endif
+#else
+    const hn::Repartition<std::int16_t, D8> d16;
+    const hn::Repartition<std::uint16_t, D8> du16;
+    const I32<D8> d32;
+    const auto w16 = hn::BitCast(du16, w);
+    const auto x16 = hn::BitCast(d16, x);
+    const auto even = hn::Mul(hn::BitCast(d16, hn::And(w16, hn::Set(du16, 255))), hn::ShiftRight<8>(hn::ShiftLeft<8>(x16)));
+    const auto odd = hn::Mul(hn::BitCast(d16, hn::ShiftRight<8>(w16)), hn::ShiftRight<8>(x16));
+    const auto pairs = hn::BitCast(d32, hn::Add(even, odd));
+    return hn::Add(sum, hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)), hn::ShiftRight<16>(pairs)));
+#endif
+  }
+};
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+struct AddQuadsVnni : AddQuads {
+  using AddQuads::operator();
+  HWY_INLINE V<hn::ScalableTag<std::int32_t>> operator()(hn::ScalableTag<std::uint8_t>, V<hn::ScalableTag<std::int32_t>> sum,
+                                                         V<hn::ScalableTag<std::uint8_t>> w,
+                                                         V<hn::ScalableTag<std::int8_t>> x) const {
+    return {add_quads_vnni(sum.raw, w.raw, x.raw)};
+  }
+};
+#endif
+
+using U8 = hn::ScalableTag<std::uint8_t>;
+
+// y[a] = x[row + a] (w + 0.5) for kX rows of x.
+template <class Quads, int kX>
+HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y) {
+  constexpr int kChains = kX == 1 ? 2 : 1;  // hide the latency of the sums
+  const U8 d8;
+  const hn::RebindToSigned<U8> di8;
+  const I32<U8> d32;
+  const F32 d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
+  const std::int8_t* const digits = x.row(row, 0);
+  V<I32<U8>> sum[kX][kChains][kDigits];
+  for (auto& of_row : sum) {
+    for (auto& chain : of_row) {
+      for (auto& s : chain) s = hn::Zero(d32);
+    }
+  }
+  std::int64_t i = 0;
+  for (; i + kChains * lanes <= x.n; i += kChains * lanes) {
+    prefetch(w + i + kBytesAhead, kChains * lanes);
+    HWY_UNROLL(2)
+    for (int c = 0; c < kChains; ++c) {
+      const auto weights = hn::LoadU(d8, w + i + c * lanes);
+      HWY_UNROLL(8)
+      for (int a = 0; a < kX; ++a) {
+        HWY_UNROLL(3)
+        for (int k = 0; k < kDigits; ++k) {
+          sum[a][c][k] = Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kDigits + k) * x.n + i + c * lanes));
+        }
+      }
+    }
+  }
+  for (int a = 0; a < kX; ++a) {
+    float rest = 0.0f;
+    for (std::int64_t j = i; j < x.n; ++j) {
+      const std::int8_t* const at = digits + a * kDigits * x.n + j;
+      rest += static_cast<float>(w[j] * (at[0] * 16384 + at[x.n] * 128 + at[2 * x.n]));
+    }
+    V<F32> total = hn::Zero(d);
+    for (int k = 0; k < kDigits; ++k) {
+      auto s = sum[a][0][k];
+      if constexpr (kChains == 2) s = hn::Add(s, sum[a][1][k]);
+      total = hn::MulAdd(total, hn::Set(d, 128.0f), hn::ConvertTo(d, s));
+    }
+    y[a] = x.scale[row + a] * (hn::GetLane(hn::SumOfLanes(d, total)) + rest) + x.half_sum[row + a];
+  }
+}
+
+// The scales of the groups whose numbers a vector of nibbles holds, each in the four lanes of its sums.
+template <class D8>
+HWY_INLINE V<hn::Repartition<float, D8>> group_scales(D8 d8, const std::uint16_t* scale) {
+  constexpr std::size_t kBytes = hn::MaxLanes(D8()) / kI4GroupBytes * sizeof *scale;
+  alignas(64) static constexpr std::uint8_t kUpperHalves[64] = {128, 128, 0, 1, 128, 128, 0, 1, 128, 128, 0, 1, 128, 128, 0, 1,
+                                                                128, 128, 2, 3, 128, 128, 2, 3, 128, 128, 2, 3, 128, 128, 2, 3,
+                                                                128, 128, 4, 5, 128, 128, 4, 5, 128, 128, 4, 5, 128, 128, 4, 5,
+                                                                128, 128, 6, 7, 128, 128, 6, 7, 128, 128, 6, 7, 128, 128, 6, 7};
+  std::uint64_t some = 0;
+  hwy::CopyBytes<kBytes>(scale, &some);
+  const auto all = hn::BitCast(d8, hn::Set(hn::Repartition<std::uint64_t, D8>(), some));
+  return hn::BitCast(hn::Repartition<float, D8>(), hn::TableLookupBytesOr0(all, hn::Load(d8, kUpperHalves)));
+}
+
+// The part of dots_i4 that [i, i + Lanes(d8)) bytes of nibbles give, added to sum.
+template <class Quads, class D8, int kX>
+HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row,
+                       std::int64_t i, V<hn::Repartition<float, D8>> (&sum)[kX]) {
+  const hn::RebindToSigned<D8> di8;
+  const hn::Repartition<std::uint16_t, D8> d16;
+  const I32<D8> d32;
+  const hn::Repartition<float, D8> d;
+  const auto code = hn::LoadDup128(d8, kI4Code);
+  const auto nibble = hn::Set(d8, 15);
+  const auto both = hn::LoadU(d8, w + i);
+  const auto even = hn::TableLookupBytes(code, hn::And(both, nibble));
+  const auto odd = hn::TableLookupBytes(code, hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble));
+  const auto scales = group_scales(d8, scale + i / kI4GroupBytes);
+  HWY_UNROLL(8)
+  for (int a = 0; a < kX; ++a) {
+    const std::int8_t* const digits = x.row(row + a, 0) + i;
+    auto s = hn::Zero(d32);
+    HWY_UNROLL(3)
+    for (int k = 0; k < kDigits; ++k) {
+      if (k > 0) s = hn::ShiftLeft<7>(s);
+      s = Quads()(d8, s, even, hn::LoadU(di8, digits + k * x.n));
+      s = Quads()(d8, s, odd, hn::LoadU(di8, digits + k * x.n + x.n / 2));
+    }
+    s = hn::Sub(s, hn::LoadU(d32, x.zero.data() + (row + a) * x.n / 8 + i / 4));
+    sum[a] = hn::MulAdd(hn::ConvertTo(d, s), scales, sum[a]);
+  }
+}
+
+// y[a] = x[row + a] w for kX rows of x. The four sums of one group, of 8 products each, fit 32 bits: 8 243 2^20 < 2^31.
+template <class Quads, int kX>
+HWY_INLINE void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row, float* y) {
+  using Block = HWY_CAPPED(std::uint8_t, kI4GroupBytes);
+  const U8 d8;
+  const Block block;
+  const F32 d;
+  const hn::Repartition<float, Block> d_block;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
+  const std::int64_t bytes = x.n / 2;
+  V<F32> sum[kX];
+  V<hn::Repartition<float, Block>> rest[kX];
+  for (auto& s : sum) s = hn::Zero(d);
+  for (auto& s : rest) s = hn::Zero(d_block);
+  std::int64_t i = 0;
+  for (; i + lanes <= bytes; i += lanes) {
+    prefetch(w + i + kBytesAhead, lanes);
+    add_i4<Quads>(d8, w, scale, x, row, i, sum);
+  }
+  for (; i < bytes; i += kI4GroupBytes) add_i4<Quads>(block, w, scale, x, row, i, rest);
+  for (int a = 0; a < kX; ++a) {
+    const float total = hn::GetLane(hn::SumOfLanes(d, sum[a])) + hn::GetLane(hn::SumOfLanes(d_block, rest[a]));
+    y[a] = x.scale[row + a] * total;
+  }
+}
+
+#else
+
+struct AddQuads {};
+
+inline float whole_digits(const Digits& x, std::int64_t row, std::int64_t i) {
+  return static_cast<float>(x.row(row, 0)[i] * 16384 + x.row(row, 1)[i] * 128 + x.row(row, 2)[i]);
+}
+
+template <class, int kX>
+void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y) {
+  for (int a = 0; a < kX; ++a) {
+    float sum = 0.0f;
+    for (std::int64_t i = 0; i < x.n; ++i) sum += static_cast<float>(w[i]) * whole_digits(x, row + a, i);
+    y[a] = x.scale[row + a] * sum + x.half_sum[row + a];
+  }
+}
+
+template <class, int kX>
+void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row, float* y) {
+  for (int a = 0; a < kX; ++a) {
+    float sum = 0.0f;
+    for (std::int64_t i = 0; i < x.n; ++i) {
+      sum += i4_value(w, scale, i) * whole_digits(x, row + a, i % 2 * x.n / 2 + i / 2);
+    }
+    y[a] = x.scale[row + a] * sum;
+  }
+}
+
+#endif
+
+}  // namespace rwkv::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
