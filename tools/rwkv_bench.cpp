@@ -7,6 +7,7 @@
 #include "bench/options.h"
 #include "bench/plot.h"
 #include "bench/report.h"
+#include "bench/zero_share.h"
 #include "cli/exit_codes.h"
 #include "cli/terminal.h"
 
@@ -28,19 +29,23 @@ Written run_results(const Options& o, int threads) {
   const Result load = o.synthetic ? measure_load_here(first_token) : measure_load(first_token, o.repeat);
   if (!loading) loading.emplace(LoadedModel::load(o, threads));
   const LoadedModel& loaded = *loading;
+  const Text text = o.synthetic ? Text::spread(loaded.model) : Text::of(loaded.model);
   std::vector<Workload> workloads;
-  if (o.decode > 0) workloads.push_back(decode(loaded.model, loaded.cost, o.decode));
-  for (const std::int64_t n : o.prefill) workloads.push_back(prefill(loaded.model, loaded.cost, n));
+  if (o.decode > 0) workloads.push_back(decode(loaded, text, o.decode));
+  for (const std::int64_t n : o.prefill) workloads.push_back(prefill(loaded, text, n));
   if (o.decode > 0)
-    for (const std::int64_t n : o.batch) workloads.push_back(batch(loaded.model, loaded.cost, o.decode, n));
+    for (const std::int64_t n : o.batch) workloads.push_back(batch(loaded, text, o.decode, n));
 
   LimitMeter meter(threads, loaded.arithmetic());
   cli::Progress progress("measuring");
   std::int64_t done = 0;
   const auto total = static_cast<std::int64_t>(workloads.size()) * o.repeat;
   std::vector<Result> results;
-  for (const Workload& workload : workloads)
+  for (const Workload& workload : workloads) {
     results.push_back(measure(workload, meter, o.repeat, [&] { progress.update(++done, total); }));
+    if (workload.what == "decode")
+      results.back().zero_share = zero_share(*loaded.impl->device, [&] { workload.run(workload.steps); });
+  }
   progress.clear();
   results.push_back(load);
   const Subject subject = subject_of(loaded, o, threads);

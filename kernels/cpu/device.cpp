@@ -73,7 +73,9 @@ void* map_pages(std::size_t bytes) {
 
 }  // namespace
 
-CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()) { scratch_.reserve(kKeptScratch); }
+CpuDevice::CpuDevice(int threads) : pool_(threads > 0 ? threads : usable_cores()), kernels_(&best_table()) {
+  scratch_.reserve(kKeptScratch);
+}
 
 // Tries only: in the child of a fork() the lock may be held for ever by a thread that is not there.
 Buffer CpuDevice::take_scratch(std::size_t bytes) {
@@ -95,8 +97,6 @@ std::string CpuDevice::name() const {
   const int threads = pool_.threads();
   return std::string("cpu (") + kernels().name + ", " + std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
 }
-
-const KernelTable& CpuDevice::kernels() const { return best_table(); }
 
 std::int64_t CpuDevice::available_memory() const { return std::min(available_in_machine(), limit_of_container()); }
 

@@ -15,7 +15,7 @@ class CpuDevice final : public Device {
   explicit CpuDevice(int threads);  // 0: one per core this process may use
 
   [[nodiscard]] std::string name() const override;
-  [[nodiscard]] const KernelTable& kernels() const override;
+  [[nodiscard]] const KernelTable& kernels() const override { return *kernels_; }
   [[nodiscard]] bool is_host() const noexcept override { return true; }
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
@@ -27,12 +27,16 @@ class CpuDevice final : public Device {
 
   [[nodiscard]] ThreadPool& pool() noexcept { return pool_; }
 
+  // Instead of the best kernels, such that also observe. The table must outlive its use; not while kernels run.
+  void use_kernels(const KernelTable& table) noexcept { kernels_ = &table; }
+
   // Memory for one call of a kernel, contents undefined. What is given back serves later calls.
   [[nodiscard]] Buffer take_scratch(std::size_t bytes);
   void give_scratch(Buffer scratch) noexcept;
 
  private:
   ThreadPool pool_;
+  const KernelTable* kernels_;
   std::mutex scratch_lock_;
   std::vector<Buffer> scratch_;
 };

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "bench/tokens.h"
+#include "bench/text.h"
 #include "load.h"
 
 namespace rwkv::bench {

@@ -9,9 +9,10 @@ import sys
 import unittest
 
 from program import DEMO, FAILED, FILE, MEMORY, SOURCE, USAGE, Case
-from small_model import read_safetensors
+from small_model import read_safetensors, write_safetensors
 
 FIGURES = ["what", "tokens", "batch", "tok_s", "bytes_per_token", "gb_s", "limit_gb_s", "gflop_s", "limit_gflop_s", "share", "seconds"]
+DECODE = [*FIGURES, "zero_share"]
 LOAD = ["what", "seconds", "peak_rss_mib"]
 ROUNDING = 2e-4  # of products of figures with five digits
 
@@ -36,7 +37,7 @@ class Json(Bench):
         self.assertEqual(list(report), ["machine", "model", "strategy", "threads", "results"])
         self.assertEqual((report["strategy"], report["threads"]), ("cpu fp32", 1))
         for row in report["results"]:
-            self.assertEqual(list(row), LOAD if row["what"] == "load" else FIGURES)
+            self.assertEqual(list(row), {"load": LOAD, "decode": DECODE}.get(row["what"], FIGURES))
         sizes = [(row["what"], row.get("tokens"), row.get("batch")) for row in report["results"]]
         self.assertEqual(sizes, [("decode", 3, 1), ("prefill", 5, 1), ("prefill", 70, 1), ("batch", 3, 1), ("batch", 3, 2),
                                  ("load", None, None)])
@@ -55,6 +56,24 @@ class Json(Bench):
         self.assertEqual(decode["bytes_per_token"], size)
         self.assertEqual(batch["bytes_per_token"], size // 2)
 
+    def test_the_share_of_zeros_is_that_of_the_squared_relu(self):
+        tensors, path = read_safetensors(self.model), self.folder / "zeros.safetensors"
+        shares = []
+        for zero_layers in ([], ["0"], None):  # None: all; a ffn.key of zeros makes nothing but zeros
+            changed = {}
+            for name, (dtype, shape, data) in tensors.items():
+                key = name.endswith("ffn.key.weight") and (zero_layers is None or name.split(".")[1] in zero_layers)
+                changed[name] = (dtype, shape, bytes(len(data)) if key else data)
+            write_safetensors(path, changed)
+            done = self.bench("-m", path, "--strategy", "cpu fp32", "--repeat", "1", "--json", "--decode", "3", "--prefill", "0",
+                              "--batch", "0")
+            shares.append(json.loads(done.stdout)["results"][0]["zero_share"])
+        n_layer = sum(name.endswith("ffn.key.weight") for name in tensors)
+        self.assertGreater(shares[0], 0.2)
+        self.assertLess(shares[0], 0.8)
+        self.assertGreater(shares[1], 1 / n_layer)
+        self.assertEqual(shares[2], 1)
+
     def test_zeros_leave_work_out(self):
         results = self.report("--decode", "0", "--prefill", "0", "--batch", "0")["results"]
         self.assertEqual([row["what"] for row in results], ["load"])
@@ -66,7 +85,8 @@ class Table(Bench):
         text = self.bench("-m", self.model, "--decode", "2", "--prefill", "3", "--batch", "2", "--repeat", "2").stdout.decode()
         for word in ("small.safetensors", "RWKV-7", "core", "smallest", "share", "embedding"):
             self.assertIn(word, text)
-        for row in ("decode +2 tokens", "prefill +3 tokens", "batch +2 x 2 tokens", "load .* MiB"):
+        for row in ("decode +2 tokens", " +[0-9.]+ % of the squared ReLU is zero", "prefill +3 tokens", "batch +2 x 2 tokens",
+                    "load .* MiB"):
             self.assertRegex(text, rf"(?m)^{row}")
 
     @unittest.skipUnless(DEMO.exists(), "skipped: no bundled model")

@@ -7,7 +7,7 @@
 
 #include "bench/limits.h"
 #include "bench/machine.h"
-#include "bench/tokens.h"
+#include "bench/text.h"
 
 namespace rwkv::bench {
 namespace {

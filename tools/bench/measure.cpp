@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "bench/tokens.h"
 #include "message.h"
 
 namespace rwkv::bench {
@@ -25,14 +24,14 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 // Some sequences that go on, a token each per step.
 class Sequences {
  public:
-  Sequences(const Model& model, std::int64_t n)
-      : model_(model), states_(n, model.new_state()), tokens_(n), logits_(n * model.config().n_vocab) {}
+  Sequences(const Model& model, const Text& text, std::int64_t n)
+      : model_(model), text_(text), states_(n, model.new_state()), tokens_(n), logits_(n * model.config().n_vocab) {}
 
   void step() {
     const int n_vocab = model_.config().n_vocab;
     std::vector<Sequence> batch;
     for (std::size_t i = 0; i < states_.size(); ++i) {
-      tokens_[i] = token_at(position_++, n_vocab);
+      tokens_[i] = text_.at(position_++);
       batch.push_back({{&tokens_[i], 1}, &states_[i], std::span(logits_).subspan(i * n_vocab, n_vocab)});
     }
     model_.forward(batch);
@@ -40,19 +39,20 @@ class Sequences {
 
  private:
   Model model_;
+  Text text_;
   std::vector<State> states_;
   std::vector<Token> tokens_;
   std::vector<float> logits_;
   std::int64_t position_ = 0;
 };
 
-Workload stepwise(const char* what, const Model& model, const ModelCost& cost, std::int64_t tokens, std::int64_t sequences) {
+Workload stepwise(const char* what, const LoadedModel& loaded, const Text& text, std::int64_t tokens, std::int64_t sequences) {
   return {what,
           tokens,
           sequences,
           tokens,
-          Work::of(cost, sequences, 1),
-          [all = std::make_shared<Sequences>(model, sequences)](std::int64_t n) {
+          Work::of(loaded.cost, sequences, 1),
+          [all = std::make_shared<Sequences>(loaded.model, text, sequences)](std::int64_t n) {
             for (std::int64_t i = 0; i < n; ++i) all->step();
           }};
 }
@@ -101,18 +101,23 @@ Result load_result(const std::vector<double>& seconds, const std::vector<double>
 
 }  // namespace
 
-Workload decode(const Model& model, const ModelCost& cost, std::int64_t tokens) {
-  return stepwise("decode", model, cost, tokens, 1);
+Workload decode(const LoadedModel& loaded, const Text& text, std::int64_t tokens) {
+  return stepwise("decode", loaded, text, tokens, 1);
 }
 
-Workload batch(const Model& model, const ModelCost& cost, std::int64_t tokens, std::int64_t sequences) {
-  return stepwise("batch", model, cost, tokens, sequences);
+Workload batch(const LoadedModel& loaded, const Text& text, std::int64_t tokens, std::int64_t sequences) {
+  return stepwise("batch", loaded, text, tokens, sequences);
 }
 
-Workload prefill(const Model& model, const ModelCost& cost, std::int64_t tokens) {
+Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t tokens) {
   std::vector<Token> prompt(tokens);
-  for (std::int64_t i = 0; i < tokens; ++i) prompt[i] = token_at(i, model.config().n_vocab);
-  return {"prefill", tokens, 1, 1, Work::of(cost, 1, tokens), [model, prompt = std::move(prompt)](std::int64_t n) {
+  for (std::int64_t i = 0; i < tokens; ++i) prompt[i] = text.at(i);
+  return {"prefill",
+          tokens,
+          1,
+          1,
+          Work::of(loaded.cost, 1, tokens),
+          [model = loaded.model, prompt = std::move(prompt)](std::int64_t n) {
             std::vector<float> logits(model.config().n_vocab);
             for (std::int64_t i = 0; i < n; ++i) {
               State state = model.new_state();
@@ -156,6 +161,7 @@ Result measure(const Workload& w, LimitMeter& meter, int repeat, const std::func
           .limit_gflop_s = spread_of(limit_gflop_s).median,
           .share = spread_of(share).median,
           .bandwidth_bound = 2 * bandwidth_bound > repeat,
+          .zero_share = {},
           .peak_rss_mib = {}};
 }
 

@@ -8,7 +8,9 @@
 
 #include "bench/cost.h"
 #include "bench/limits.h"
+#include "bench/loaded_model.h"
 #include "bench/spread.h"
+#include "bench/text.h"
 
 namespace rwkv::bench {
 
@@ -24,6 +26,7 @@ struct Result {
   double gflop_s = 0, limit_gflop_s = 0;  // of the matrices
   double share = 0;                       // of the speed that the tighter limit allows
   bool bandwidth_bound = false;           // which of the two that is
+  std::optional<double> zero_share;       // of the squared ReLU; "decode" only
   std::optional<Spread> peak_rss_mib;     // "load" only
 };
 
@@ -35,9 +38,9 @@ struct Workload {
   std::function<void(std::int64_t)> run;
 };
 
-[[nodiscard]] Workload decode(const Model& model, const ModelCost& cost, std::int64_t tokens);
-[[nodiscard]] Workload prefill(const Model& model, const ModelCost& cost, std::int64_t tokens);
-[[nodiscard]] Workload batch(const Model& model, const ModelCost& cost, std::int64_t tokens, std::int64_t sequences);
+[[nodiscard]] Workload decode(const LoadedModel& loaded, const Text& text, std::int64_t tokens);
+[[nodiscard]] Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t tokens);
+[[nodiscard]] Workload batch(const LoadedModel& loaded, const Text& text, std::int64_t tokens, std::int64_t sequences);
 
 // Medians of `repeat` samples after a short warm-up. `after_each` is called after each sample.
 [[nodiscard]] Result measure(const Workload& workload, LimitMeter& meter, int repeat, const std::function<void()>& after_each);

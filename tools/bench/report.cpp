@@ -57,7 +57,10 @@ std::string row(const Result& r) {
   return format("%-8s  %-16s%8s  %-18s%8s of %-6s%9s of %-7s%5.0f %%  %s\n", r.what.c_str(), size_text(r).c_str(),
                 rate(r.tok_s.median).c_str(), range.c_str(), rate(r.gb_s).c_str(), rate(r.limit_gb_s).c_str(),
                 rate(r.gflop_s).c_str(), rate(r.limit_gflop_s).c_str(), 100 * r.share,
-                r.bandwidth_bound ? "bandwidth" : "arithmetic");
+                r.bandwidth_bound ? "bandwidth" : "arithmetic") +
+         (r.zero_share ? format("          %.1f %% of the squared ReLU is zero: those rows of ffn.value are not read\n",
+                                100 * *r.zero_share)
+                       : "");
 }
 
 std::string explanation(const Subject& s) {
@@ -85,17 +88,19 @@ Json result_json(const Result& r) {
   if (r.what == "load") {
     return {{"what", r.what}, {"seconds", rounded(r.seconds.median)}, {"peak_rss_mib", rounded(r.peak_rss_mib->median)}};
   }
-  return {{"what", r.what},
-          {"tokens", r.tokens},
-          {"batch", r.batch},
-          {"tok_s", rounded(r.tok_s.median)},
-          {"bytes_per_token", std::llround(r.bytes_per_token)},
-          {"gb_s", rounded(r.gb_s)},
-          {"limit_gb_s", rounded(r.limit_gb_s)},
-          {"gflop_s", rounded(r.gflop_s)},
-          {"limit_gflop_s", rounded(r.limit_gflop_s)},
-          {"share", rounded(r.share)},
-          {"seconds", rounded(r.seconds.median)}};
+  Json json = {{"what", r.what},
+               {"tokens", r.tokens},
+               {"batch", r.batch},
+               {"tok_s", rounded(r.tok_s.median)},
+               {"bytes_per_token", std::llround(r.bytes_per_token)},
+               {"gb_s", rounded(r.gb_s)},
+               {"limit_gb_s", rounded(r.limit_gb_s)},
+               {"gflop_s", rounded(r.gflop_s)},
+               {"limit_gflop_s", rounded(r.limit_gflop_s)},
+               {"share", rounded(r.share)},
+               {"seconds", rounded(r.seconds.median)}};
+  if (r.zero_share) json["zero_share"] = rounded(*r.zero_share);
+  return json;
 }
 
 // Of the first or last tenth of the points.
