@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// c = a b for blocks of bfloat16 (see bf16_x86.h). AVX-512: 12 rows of a times 32 columns of b stay in 24 registers; a pair of
-// a is broadcast, a line of b loaded once for 12 products. AMX: 2 x 2 tiles of 16 x 16, each load of a tile serves two
-// products.
+// c = x w for blocks of bfloat16 (see bf16_x86.h). AVX-512: 8 rows of x times 32 of W stay in 16 registers; a pair of x is
+// broadcast, a line of W loaded once for 8 products. AMX: 2 x 2 tiles of 16 x 16, each load of a tile serves two products.
 #include "kernels/cpu/bf16_x86.h"
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -11,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #define RWKV_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
@@ -19,30 +19,23 @@
 namespace rwkv::cpu {
 namespace {
 
-// 16 x 16 numbers of 32 bits, transposed.
-RWKV_AVX512 inline void transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+// 16 x 16 pairs, rows ld numbers apart, transposed. The blocks of 128 bits come in order by loading, four of each vector.
+RWKV_AVX512 inline void transpose_pairs(const std::uint16_t* w, std::int64_t ld, std::uint32_t* to) {
+  for (int q = 0; q < 4; ++q) {
+    __m512i r[4];
+    for (int i = 0; i < 4; ++i) {
+      const auto block = [&](int j) RWKV_AVX512 {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(w + (i + 4 * j) * ld + 8 * q));
+      };
+      r[i] = _mm512_inserti32x4(_mm512_castsi128_si512(block(0)), block(1), 1);
+      r[i] = _mm512_inserti32x4(_mm512_inserti32x4(r[i], block(2), 2), block(3), 3);
+    }
+    const __m512i even = _mm512_unpacklo_epi32(r[0], r[1]), even_high = _mm512_unpackhi_epi32(r[0], r[1]);
+    const __m512i odd = _mm512_unpacklo_epi32(r[2], r[3]), odd_high = _mm512_unpackhi_epi32(r[2], r[3]);
+    _mm512_store_si512(to + (4 * q + 0) * kPanel, _mm512_unpacklo_epi64(even, odd));
+    _mm512_store_si512(to + (4 * q + 1) * kPanel, _mm512_unpackhi_epi64(even, odd));
+    _mm512_store_si512(to + (4 * q + 2) * kPanel, _mm512_unpacklo_epi64(even_high, odd_high));
+    _mm512_store_si512(to + (4 * q + 3) * kPanel, _mm512_unpackhi_epi64(even_high, odd_high));
   }
 }
 
@@ -59,52 +52,65 @@ RWKV_AVX512 inline __m512 remainder(__m512 x) {
   return _mm512_sub_ps(x, _mm512_castsi512_ps(wide));
 }
 
-// Columns k .. k + 31 of a row of x as 16 pairs.
-RWKV_AVX512 inline __m512i pairs(const PanelSource& from, std::int64_t row, std::int64_t k) {
-  if (row >= from.rows) return _mm512_setzero_si512();
-  const std::int64_t left = from.n - k;
-  const auto mask = [](std::int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); };
-  const float* const x = from.x + row * from.n + k;
-  __m512 low = _mm512_maskz_loadu_ps(mask(left), x), high = _mm512_maskz_loadu_ps(mask(left - 16), x + 16);
-  if (from.remainder) {
-    low = remainder(low);
-    high = remainder(high);
-  }
-  return bits(_mm512_cvtne2ps_pbh(high, low));
+// The first n of 16 lanes.
+RWKV_AVX512 inline __mmask16 lanes(std::int64_t n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
-RWKV_AVX512 void pack(const PanelSource& from, std::uint32_t* panel) {
-  for (std::int64_t m = 0; m < kPanel; m += 16) {
+RWKV_AVX512 void pack_x(const RowSource& from, std::uint16_t* panel) {
+  for (std::int64_t row = 0; row < kPanel; ++row) {
+    const float* const x = from.x + row * from.n;
+    const std::int64_t n = row < from.rows ? from.n : 0;
     for (std::int64_t k = 0; k < from.depth; k += 32) {
-      __m512i r[16];
-      for (int i = 0; i < 16; ++i) r[i] = pairs(from, m + i, k);
-      transpose(r);
-      for (int i = 0; i < 16 && k + 2 * i < from.depth; ++i) _mm512_storeu_si512(panel + (k / 2 + i) * kPanel + m, r[i]);
+      __m512 low = _mm512_maskz_loadu_ps(lanes(n - k), x + k), high = _mm512_maskz_loadu_ps(lanes(n - k - 16), x + k + 16);
+      if (from.remainder) low = remainder(low), high = remainder(high);
+      _mm512_storeu_si512(panel + k * kPanel + row * 32, bits(_mm512_cvtne2ps_pbh(high, low)));
     }
   }
 }
 
 // Rows k and k + 1 of 16 columns as pairs.
-RWKV_AVX512 inline __m512i pairs(const ColumnSource& from, std::int64_t k, std::int64_t column) {
-  const std::int64_t left = from.count - column;
-  const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
-  const std::uint16_t* const v = from.v + k * from.ld + column;
-  const __m256i low = _mm256_maskz_loadu_epi16(k < from.depth ? mask : 0, v);
-  const __m256i high = _mm256_maskz_loadu_epi16(k + 1 < from.depth ? mask : 0, v + from.ld);
+RWKV_AVX512 inline __m512i pairs(const WeightSource& from, std::int64_t k, std::int64_t column) {
+  const __mmask16 mask = lanes(from.rows - column);
+  const std::uint16_t* const w = from.w + k * from.ld + column;
+  const __m256i low = _mm256_maskz_loadu_epi16(k < from.depth ? mask : 0, w);
+  const __m256i high = _mm256_maskz_loadu_epi16(k + 1 < from.depth ? mask : 0, w + from.ld);
   return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
 }
 
-RWKV_AVX512 void transpose_columns(const ColumnSource& from, std::int64_t rows, std::uint16_t* to, std::int64_t ld) {
-  for (std::int64_t k = 0; k < from.depth; k += 32) {
-    for (std::int64_t ahead = k + 64; ahead < k + 96; ++ahead) {  // the rows are far apart, no prefetcher sees them
-      for (std::int64_t column = 0; column < from.count; column += 32) __builtin_prefetch(from.v + ahead * from.ld + column);
+RWKV_AVX512 void pack_w(const WeightSource& from, std::uint32_t* panels) {
+  const std::int64_t depth = (from.depth + 31) / 32 * 32, rows = (from.rows + 31) / 32 * 32;
+  if (from.input_major) {
+    for (std::int64_t k = 0; k < depth; k += 2) {
+      for (std::int64_t i = 0; i < rows; i += kPanel) {
+        _mm512_store_si512(panels + i * depth / 2 + k / 2 * kPanel, pairs(from, k, i));
+      }
     }
-    for (std::int64_t first = 0; first < rows; first += 16) {
-      __m512i r[16];
-      for (int i = 0; i < 16; ++i) r[i] = pairs(from, k + 2 * i, first);
-      transpose(r);
-      for (int i = 0; i < 16 && first + i < rows; ++i) _mm512_storeu_si512(to + (first + i) * ld + k, r[i]);
+    return;
+  }
+  for (std::int64_t i = 0; i < rows; i += kPanel) {
+    for (std::int64_t k = 0; k < depth; k += 32) {
+      const std::uint16_t* const w = from.w + i * from.ld + k;
+      std::uint32_t* const to = panels + i * depth / 2 + k / 2 * kPanel;
+      if (i + kPanel <= from.rows && k + 32 <= from.depth) {
+        transpose_pairs(w, from.ld, to);
+        continue;
+      }
+      alignas(64) std::uint16_t edge[kPanel * 32] = {};
+      for (std::int64_t row = 0; row < std::min(kPanel, from.rows - i); ++row) {
+        std::copy_n(w + row * from.ld, std::min<std::int64_t>(32, from.depth - k), edge + row * 32);
+      }
+      transpose_pairs(edge, 32, to);
     }
+  }
+}
+
+// Asks for the next lines of a matrix, for the second-level cache.
+inline void ask(Ahead& next, std::int64_t lines) {
+  for (; lines > 0 && next.row < next.rows; --lines) {
+    __builtin_prefetch(next.w + next.row * next.ld + next.column, 0, 2);
+    next.column += 32;
+    if (next.column >= next.n) next.column = 0, ++next.row;
   }
 }
 
@@ -117,48 +123,42 @@ RWKV_AVX512 inline __m512bh broadcast(const std::uint16_t* pair) {
   return out;
 }
 
-RWKV_AVX512 inline __m512bh line(const std::uint32_t* b) {
+RWKV_AVX512 inline __m512bh line(const std::uint32_t* w) {
   __m512bh out;
-  std::memcpy(&out, b, sizeof out);
+  std::memcpy(&out, w, sizeof out);
   return out;
 }
 
-constexpr int kRows = 12;
+constexpr int kRows = 8;
 
-// kWide vectors of 16 columns.
-template <int kWide>
-RWKV_AVX512 inline void rows_times_panel(const Bf16Block& o, const std::uint16_t* a, float* c) {
-  __m512 sum[kRows][kWide];
-#pragma GCC unroll 12
+// kRows rows of a panel of x times two panels of W.
+RWKV_AVX512 inline void rows_times_panels(const Bf16Block& o, const std::uint16_t* x, float* c) {
+  __m512 sum[kRows][2];
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kWide; ++j) sum[i][j] = o.add ? _mm512_loadu_ps(c + i * o.ldc + 16 * j) : _mm512_setzero_ps();
+    for (int j = 0; j < 2; ++j) sum[i][j] = o.add ? _mm512_loadu_ps(c + i * o.ldc + kPanel * j) : _mm512_setzero_ps();
   }
   for (std::int64_t k = 0; k < o.depth; k += 2) {
-    __m512bh b[kWide];
-#pragma GCC unroll 2
-    for (int j = 0; j < kWide; ++j) b[j] = line(o.b + k / 2 * kPanel + 16 * j);
-#pragma GCC unroll 12
+    const __m512bh w[2] = {line(o.w[0] + k / 2 * kPanel), line(o.w[1] + k / 2 * kPanel)};
+#pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      const __m512bh w = broadcast(a + i * o.lda + k);
+      const __m512bh pair = broadcast(x + k / 32 * 32 * kPanel + i * 32 + k % 32);
 #pragma GCC unroll 2
-      for (int j = 0; j < kWide; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], w, b[j]);
+      for (int j = 0; j < 2; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], pair, w[j]);
     }
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kWide; ++j) _mm512_storeu_ps(c + i * o.ldc + 16 * j, sum[i][j]);
+    for (int j = 0; j < 2; ++j) _mm512_storeu_ps(c + i * o.ldc + kPanel * j, sum[i][j]);
   }
 }
 
 RWKV_AVX512 void multiply_avx512(const Bf16Block& o) {
-  for (std::int64_t i = 0; i < o.n; i += kRows) {
-    if (o.m <= 16) {
-      rows_times_panel<1>(o, o.a + i * o.lda, o.c + i * o.ldc);
-    } else {
-      rows_times_panel<2>(o, o.a + i * o.lda, o.c + i * o.ldc);
-    }
+  ask(*o.ahead, o.depth / 32 * o.lines);
+  for (int i = 0; i < (o.one ? 1 : 2) * kPanel; i += kRows) {
+    rows_times_panels(o, o.x[i / kPanel] + i % kPanel * 32, o.c + i * o.ldc);
   }
 }
 
@@ -175,41 +175,39 @@ RWKV_AMX void end_amx() { _tile_release(); }
 // GCC does not know that the tile instructions read and write memory.
 inline void memory_barrier() { asm volatile("" ::: "memory"); }
 
-// Tiles 0-3: c; 4, 5: a; 6, 7: b.
+// Tiles 0-3: c; 4, 5: x; 6, 7: W.
 RWKV_AMX void multiply_amx(const Bf16Block& o) {
-  const std::int64_t lda = o.lda * 2, ldb = kPanel * 4, ldc = o.ldc * 4;
+  constexpr std::int64_t kLine = 64;  // bytes of a tile's row
+  const std::int64_t ldc = o.ldc * 4;
+  float *const c = o.c, *const second = c + kPanel * o.ldc;
   memory_barrier();
-  for (std::int64_t i = 0; i < o.n; i += 32) {
-    const std::uint16_t* const a = o.a + i * o.lda;
-    float* const c = o.c + i * o.ldc;
-    if (o.add) {
-      _tile_loadd(0, c, ldc);
-      _tile_loadd(1, c + 16, ldc);
-      _tile_loadd(2, c + 16 * o.ldc, ldc);
-      _tile_loadd(3, c + 16 * o.ldc + 16, ldc);
-    } else {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-    }
-    for (std::int64_t k = 0; k < o.depth; k += 32) {
-      const std::uint32_t* const b = o.b + k / 2 * kPanel;
-      _tile_loadd(4, a + k, lda);
-      _tile_loadd(6, b, ldb);
-      _tile_loadd(5, a + 16 * o.lda + k, lda);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(2, 5, 6);
-      if (o.m <= 16) continue;
-      _tile_loadd(7, b + 16, ldb);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-    _tile_stored(0, c, ldc);
-    _tile_stored(1, c + 16, ldc);
-    _tile_stored(2, c + 16 * o.ldc, ldc);
-    _tile_stored(3, c + 16 * o.ldc + 16, ldc);
+  if (o.add) {
+    _tile_loadd(0, c, ldc);
+    _tile_loadd(1, c + kPanel, ldc);
+    if (!o.one) _tile_loadd(2, second, ldc);
+    if (!o.one) _tile_loadd(3, second + kPanel, ldc);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
   }
+  for (std::int64_t k = 0; k < o.depth; k += 32) {
+    ask(*o.ahead, o.lines);
+    _tile_loadd(4, o.x[0] + k * kPanel, kLine);
+    _tile_loadd(6, o.w[0] + k / 2 * kPanel, kLine);
+    _tile_loadd(7, o.w[1] + k / 2 * kPanel, kLine);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (o.one) continue;
+    _tile_loadd(5, o.x[1] + k * kPanel, kLine);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, c, ldc);
+  _tile_stored(1, c + kPanel, ldc);
+  if (!o.one) _tile_stored(2, second, ldc);
+  if (!o.one) _tile_stored(3, second + kPanel, ldc);
   memory_barrier();
 }
 
@@ -229,8 +227,8 @@ bool has_amx() {
 
 void nothing() {}
 
-constexpr Bf16Kernel kAvx512{"AVX512_BF16", kRows, 2, nothing, multiply_avx512, nothing, pack, transpose_columns};
-constexpr Bf16Kernel kAmx{"AMX", 32, 32, begin_amx, multiply_amx, end_amx, pack, transpose_columns};
+constexpr Bf16Kernel kAvx512{"AVX512_BF16", nothing, multiply_avx512, nothing, pack_x, pack_w};
+constexpr Bf16Kernel kAmx{"AMX", begin_amx, multiply_amx, end_amx, pack_x, pack_w};
 
 }  // namespace
 

@@ -6,43 +6,52 @@
 
 namespace rwkv::cpu {
 
-// Rows of x in one panel.
-constexpr std::int64_t kPanel = 32;
+// Rows of x, and rows of W, in a panel: those of a tile.
+constexpr std::int64_t kPanel = 16;
 
-struct Bf16Block {
-  const std::uint16_t* a = nullptr;  // [n, depth], rows lda apart
-  std::int64_t lda = 0;
-  const std::uint32_t* b = nullptr;  // [depth / 2, kPanel]: pairs of neighbours in depth, the first in the lower half
-  std::int64_t n = 0, depth = 0;     // multiples of the kernel's step_n and step_depth
-  std::int64_t m = 0;                // columns of b that matter, at most kPanel
-  float* c = nullptr;                // [n, kPanel], rows ldc apart: c (+)= a b
-  std::int64_t ldc = 0;
-  bool add = false;
+// Part of a matrix W that is needed soon: [rows, n], rows ld apart.
+struct Ahead {
+  const std::uint16_t* w = nullptr;
+  std::int64_t ld = 0, rows = 0, n = 0;
+  std::int64_t row = 0, column = 0;  // what has not been asked for begins here
 };
 
-struct PanelSource {
+// Two panels of x times two panels of W.
+struct Bf16Block {
+  const std::uint16_t* x[2] = {};  // [depth / 32, kPanel, 32] each
+  const std::uint32_t* w[2] = {};  // [depth / 2, kPanel] each: pairs of neighbours in depth, the first in the lower half
+  std::int64_t depth = 0;          // a multiple of 32
+  bool one = false;                // the second panel of x is left out
+  float* c = nullptr;              // [2 kPanel, 2 kPanel], rows ldc apart: c (+)= x w; with one, half the rows
+  std::int64_t ldc = 0;
+  bool add = false;
+  Ahead* ahead = nullptr;
+  std::int64_t lines = 0;  // of `ahead` to ask for, for each 32 of depth
+};
+
+struct RowSource {
   const float* x;        // [rows, n], n apart
   std::int64_t rows, n;  // at most kPanel; any
-  std::int64_t depth;    // of the panel, at least n
+  std::int64_t depth;    // of the panel, at least n, a multiple of 32
   bool remainder;        // of x what rounding took away, rounded, instead of x
 };
 
-// Columns of an input-major matrix, [depth, count], rows ld apart.
-struct ColumnSource {
-  const std::uint16_t* v;
-  std::int64_t ld, depth, count;
+// [rows, depth], ld apart; or, input-major, [depth, rows].
+struct WeightSource {
+  const std::uint16_t* w;
+  std::int64_t ld, rows, depth;
+  bool input_major;
 };
 
 struct Bf16Kernel {
   const char* name;  // "AMX", "AVX512_BF16"
-  std::int64_t step_n, step_depth;
-  void (*begin)();  // before blocks, on each thread
+  void (*begin)();   // before blocks, on each thread
   void (*multiply)(const Bf16Block&);
   void (*end)();
-  // panel[k / 2, m] = pair of x[m, k], x[m, k + 1] rounded to nearest even, for m < rows; 0 beyond rows and n. depth is even.
-  void (*pack)(const PanelSource&, std::uint32_t* panel);
-  // to[i, k] = v[k, i]; 0 beyond them up to `rows` rows and to a depth that is a multiple of 32. Rows of `to` are `ld` apart.
-  void (*transpose)(const ColumnSource&, std::int64_t rows, std::uint16_t* to, std::int64_t ld);
+  // panel[k / 32, m, k % 32] = x[m, k] rounded to nearest even, for m < rows; 0 beyond rows and n.
+  void (*pack_x)(const RowSource&, std::uint16_t* panel);
+  // panels[i / kPanel, k / 2, i % kPanel] = pair of w[i, k], w[i, k + 1]; 0 beyond rows and depth, up to multiples of 32.
+  void (*pack_w)(const WeightSource&, std::uint32_t* panels);
 };
 
 // The best one this machine has; null: none.

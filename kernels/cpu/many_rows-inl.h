@@ -19,8 +19,8 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
                      rows = std::min(width, p.rows() - first);
   std::byte* const to = p.panels + panel * p.panel_bytes();
   for (std::int64_t plane = 0; p.bf16 && plane < p.planes(); ++plane) {
-    p.bf16->pack({p.x() + first * n, rows, n, p.depth(), plane == 1},
-                 reinterpret_cast<std::uint32_t*>(to + plane * p.plane_bytes()));
+    p.bf16->pack_x({p.x() + first * n, rows, n, p.depth(), plane == 1},
+                   reinterpret_cast<std::uint16_t*>(to + plane * p.plane_bytes()));
   }
   if (p.bf16) return;
   auto* const floats = reinterpret_cast<float*>(to);
@@ -32,10 +32,10 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
 inline void finish_block(const Product& p, const float* c, std::int64_t row, std::int64_t rows, std::int64_t first,
                          std::int64_t count) {
   constexpr std::int64_t kAtOnce = 16;
-  alignas(64) float y[kAtOnce][kBf16Block];
+  alignas(64) float y[kAtOnce][kBlock];
   for (std::int64_t r = 0; r < rows; r += kAtOnce) {
     const std::int64_t some = std::min(kAtOnce, rows - r);
-    transpose(c + r, kMostRows, count, some, y[0], kBf16Block);
+    transpose(c + r, kMostRows, count, some, y[0], kBlock);
     for (std::int64_t i = 0; i < some; ++i) finish(*p.op, p.scaled, row + r + i, first, count, y[i]);
   }
 }
@@ -94,22 +94,6 @@ void load_block<LoadI4>(const Matrix& w, std::int64_t first, std::int64_t count,
   }
 }
 
-// The same as bfloat16, with zeros up to `rows` rows and to a depth that is a multiple of 32.
-inline void load_block(const Bf16Kernel& kernel, const Matrix& w, std::int64_t first, std::int64_t count, std::int64_t rows,
-                       std::int64_t k0, std::int64_t depth, std::uint16_t* a, std::int64_t stride) {
-  const auto* const data = static_cast<const std::uint16_t*>(w.data);
-  const std::int64_t padded = (depth + 31) / 32 * 32;
-  if (w.input_major) return kernel.transpose({data + k0 * w.n_out + first, w.n_out, depth, count}, rows, a, stride);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    std::uint16_t* const to = a + i * stride;
-    const std::int64_t some = i < count ? depth : 0;
-    const std::uint16_t* const row = data + (first + i) * w.n_in + k0;
-    prefetch(row + kBytesAhead / 2, some);
-    std::copy_n(row, some, to);
-    std::fill(to + some, to + padded, std::uint16_t{0});
-  }
-}
-
 // Columns [first, first + kBlock) for many rows, in float32.
 template <class Load>
 void many_rows(const Product& p, std::int64_t first) {
@@ -135,40 +119,70 @@ void many_rows(const Product& p, std::int64_t first) {
   }
 }
 
-// Columns [first, first + kBf16Block) for many rows, x rounded to bfloat16.
-inline void many_rows_bf16(const Product& p, std::int64_t first) {
-  constexpr std::int64_t kStride = kBf16Depth + 32;
-  const Bf16Kernel& kernel = *p.bf16;
-  const std::int64_t n = p.op->weight.n_in, count = std::min(p.columns(), p.op->weight.n_out - first);
-  const std::int64_t padded = (count + kernel.step_n - 1) / kernel.step_n * kernel.step_n;
-  const auto* const w = static_cast<const std::uint16_t*>(p.op->weight.data) + first * n;
-  alignas(64) std::uint16_t copied[kBf16Block * kStride];
-  alignas(64) float c[kBf16Block * kMostRows];
-  kernel.begin();
-  for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
-    const std::int64_t rows = std::min(kMostRows, p.rows() - row);
-    for (std::int64_t k = 0; k < n; k += kBf16Depth) {
-      const std::int64_t there = std::min(kBf16Depth, n - k), depth = (there + 31) / 32 * 32;
-      Bf16Block block{.a = w + k, .lda = n, .n = padded, .depth = depth, .c = c, .ldc = kMostRows};
-      if (p.rows() <= kCopiedRows || padded != count || depth != there || p.op->weight.input_major) {
-        load_block(kernel, p.op->weight, first, count, padded, k, there, copied, kStride);
-        block.a = copied;
-        block.lda = kStride;
-      }
-      for (std::int64_t r = 0; r < rows; r += kPanel) {
-        const std::byte* const panel = p.panels + (row + r) / kPanel * p.panel_bytes();
-        block.m = std::min(kPanel, rows - r);
-        block.c = c + r;
-        for (std::int64_t plane = 0; plane < p.planes(); ++plane) {
-          block.b = reinterpret_cast<const std::uint32_t*>(panel + plane * p.plane_bytes()) + k / 2 * kPanel;
-          block.add = k > 0 || plane > 0;
-          kernel.multiply(block);
-        }
+// Rows [first, first + kBf16Block) of W, as far as there are, and kBf16Depth numbers of each from k.
+inline WeightSource bf16_block(const Matrix& w, std::int64_t first, std::int64_t k) {
+  const auto* const data = static_cast<const std::uint16_t*>(w.data);
+  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(kBf16Depth, w.n_in - k);
+  if (w.input_major) return {data + k * w.n_out + first, w.n_out, rows, depth, true};
+  return {data + first * w.n_in + k, w.n_in, rows, depth, false};
+}
+
+// The block after that at (first, k), to be asked for.
+inline Ahead bf16_ahead(const Matrix& w, std::int64_t first, std::int64_t k) {
+  if (k + kBf16Depth < w.n_in) {
+    k += kBf16Depth;
+  } else {
+    k = 0;
+    first += kBf16Block;
+  }
+  if (first >= w.n_out) return {};
+  const WeightSource next = bf16_block(w, first, k);
+  return {next.w, next.ld, next.input_major ? next.depth : next.rows, next.input_major ? next.rows : next.depth};
+}
+
+// c [rows, kBf16Block] (+)= the panels of x from row `row` on times a block of W, from its number k on.
+inline void multiply_bf16(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t k, const WeightSource& w,
+                          const std::uint32_t* packed, Ahead& ahead, float* c) {
+  constexpr std::int64_t kTwo = 2 * kPanel;
+  const std::int64_t depth = (w.depth + 31) / 32 * 32;
+  const std::int64_t blocks = (rows + kTwo - 1) / kTwo * p.planes();
+  Bf16Block block{.depth = depth, .ldc = kBf16Block, .ahead = &ahead, .lines = (32 + blocks - 1) / blocks};
+  for (std::int64_t r = 0; r < rows; r += kTwo) {
+    block.one = rows - r <= kPanel;
+    for (std::int64_t column = 0; column < w.rows; column += kTwo) {
+      block.w[0] = packed + column * depth / 2;
+      block.w[1] = block.w[0] + kPanel * depth / 2;
+      block.c = c + r * kBf16Block + column;
+      for (std::int64_t plane = 0; plane < p.planes(); ++plane) {
+        const std::byte* const panel = p.panels + (row + r) / kPanel * p.panel_bytes() + plane * p.plane_bytes();
+        block.x[0] = reinterpret_cast<const std::uint16_t*>(panel) + k * kPanel;
+        block.x[1] = reinterpret_cast<const std::uint16_t*>(panel + p.panel_bytes()) + k * kPanel;
+        block.add = k > 0 || plane > 0;
+        p.bf16->multiply(block);
       }
     }
-    finish_block(p, c, row, rows, first, count);
   }
-  kernel.end();
+}
+
+// Columns [first, first + kBf16Block) for many rows, x rounded to bfloat16.
+inline void many_rows_bf16(const Product& p, std::int64_t first) {
+  const Matrix& w = p.op->weight;
+  alignas(64) std::uint32_t packed[kBf16Block * kBf16Depth / 2];
+  alignas(64) float c[kBf16Rows * kBf16Block];
+  p.bf16->begin();
+  for (std::int64_t row = 0; row < p.rows(); row += kBf16Rows) {
+    const std::int64_t rows = std::min(kBf16Rows, p.rows() - row);
+    for (std::int64_t k = 0; k < w.n_in; k += kBf16Depth) {
+      const WeightSource block = bf16_block(w, first, k);
+      if (row == 0 || w.n_in > kBf16Depth) p.bf16->pack_w(block, packed);
+      Ahead ahead = bf16_ahead(w, first, k);
+      multiply_bf16(p, row, rows, k, block, packed, ahead, c);
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      finish(*p.op, p.scaled, row + r, first, std::min(kBf16Block, w.n_out - first), c + r * kBf16Block);
+    }
+  }
+  p.bf16->end();
 }
 
 }  // namespace rwkv::cpu::HWY_NAMESPACE

@@ -31,8 +31,8 @@ constexpr std::int64_t kBf16Depth = 1024;
 // Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
 // More rows are a prompt: x is rounded once, 8 bits like the weights.
 constexpr std::int64_t kTwoPlanes = 32;
-constexpr std::int64_t kCopiedRows = 64;  // up to which a copied block of W, a stream, beats one read where it lies
-constexpr std::int64_t kMostRows = 256;   // of x that one pass over W serves
+constexpr std::int64_t kMostRows = 256;  // of x that one pass over W serves
+constexpr std::int64_t kBf16Rows = 512;  // the same for bfloat16
 
 // The input of an i8 matrix, prepared once per call (spec 2.9):
 //   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
@@ -121,9 +121,7 @@ struct Product {
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
   [[nodiscard]] const float* x() const { return scaled.x.empty() ? op->x.data : scaled.x.data(); }
-  [[nodiscard]] std::int64_t columns() const {
-    return rows() <= kFewRows ? kFewColumns : bf16 ? kBf16Block / bf16->step_n * bf16->step_n : kBlock;
-  }
+  [[nodiscard]] std::int64_t columns() const { return rows() <= kFewRows ? kFewColumns : bf16 ? kBf16Block : kBlock; }
   [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
 
   // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.

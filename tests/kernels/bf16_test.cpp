@@ -15,22 +15,21 @@ constexpr const char* kNames[] = {"AMX", "AVX512_BF16"};
 
 float rounded(float x) { return bf16_to_f32(f32_to_bf16(x)); }
 
-TEST(Bf16, PanelsArePairsOfRoundedRowsAndOfWhatRoundingTookAway) {
+TEST(Bf16, PanelsOfXAreRoundedRowsOrWhatRoundingTookAway) {
   for (const char* name : kNames) {
     const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
     if (!kernel) continue;
-    for (const std::int64_t rows : {1, 15, 17, 32}) {
+    for (const std::int64_t rows : {1, 15, 16}) {
       for (const std::int64_t n : {1, 15, 16, 17, 31, 33, 64}) {
         const auto x = floats(rows * n, 1);
         for (const bool remainder : {false, true}) {
           const std::int64_t depth = (n + 31) / 32 * 32;
-          std::vector<std::uint32_t> panel(depth / 2 * kPanel, 0x7fc07fc0);  // NaNs
-          kernel->pack({x.data(), rows, n, depth, remainder}, panel.data());
+          std::vector<std::uint16_t> panel(depth * kPanel, 0x7fc0);  // NaNs
+          kernel->pack_x({x.data(), rows, n, depth, remainder}, panel.data());
           for (std::int64_t k = 0; k < depth; ++k) {
             for (std::int64_t m = 0; m < kPanel; ++m) {
               const float value = m < rows && k < n ? x[m * n + k] : 0.0f;
-              const auto found = static_cast<std::uint16_t>(panel[k / 2 * kPanel + m] >> (k % 2 * 16));
-              ASSERT_EQ(found, f32_to_bf16(remainder ? value - rounded(value) : value))
+              ASSERT_EQ(panel[(k / 32 * kPanel + m) * 32 + k % 32], f32_to_bf16(remainder ? value - rounded(value) : value))
                   << name << " row " << m << " column " << k;
             }
           }
@@ -40,60 +39,79 @@ TEST(Bf16, PanelsArePairsOfRoundedRowsAndOfWhatRoundingTookAway) {
   }
 }
 
-TEST(Bf16, ColumnsOfAnInputMajorMatrixBecomeRows) {
+TEST(Bf16, PanelsOfWArePairsFromBothLayouts) {
   for (const char* name : kNames) {
     const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
     if (!kernel) continue;
-    for (const std::int64_t count : {1, 15, 17, 40}) {
-      for (const std::int64_t depth : {1, 2, 31, 33, 64}) {
-        const std::int64_t ld = count + 3, rows = count + 5, ld_to = (depth + 31) / 32 * 32 + 2;
-        std::vector<std::uint16_t> v(depth * ld), to(rows * ld_to, 7);
-        for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::uint16_t>(i + 1);
-        kernel->transpose({v.data(), ld, depth, count}, rows, to.data(), ld_to);
-        for (std::int64_t i = 0; i < rows; ++i) {
-          for (std::int64_t k = 0; k < ld_to; ++k) {
-            const int expected = k >= ld_to - 2 ? 7 : i < count && k < depth ? v[k * ld + i] : 0;
-            ASSERT_EQ(to[i * ld_to + k], expected) << name << " " << i << " " << k;
+    for (const std::int64_t rows : {1, 15, 16, 17, 40}) {
+      for (const std::int64_t depth : {1, 2, 31, 32, 33, 96}) {
+        for (const bool input_major : {false, true}) {
+          const std::int64_t ld = (input_major ? rows : depth) + 3, padded = (depth + 31) / 32 * 32;
+          const std::int64_t panels = (rows + 31) / 32 * 2, pairs = panels * padded / 2 * kPanel;
+          std::vector<std::uint16_t> w((input_major ? depth : rows) * ld);
+          for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<std::uint16_t>(i + 1);
+          std::vector<std::uint32_t> storage(pairs + 32, 7);
+          std::uint32_t* const packed = storage.data() + -reinterpret_cast<std::uintptr_t>(storage.data()) % 64 / 4;
+          kernel->pack_w({w.data(), ld, rows, depth, input_major}, packed);
+          for (std::int64_t at = 0; at < pairs; ++at) {
+            const std::int64_t i = at / (padded / 2 * kPanel) * kPanel + at % kPanel, k = at / kPanel % (padded / 2) * 2;
+            for (std::int64_t half = 0; half < 2; ++half) {
+              const std::int64_t from = input_major ? (k + half) * ld + i : i * ld + k + half;
+              const int expected = i < rows && k + half < depth ? w[from] : 0;
+              ASSERT_EQ(packed[at] >> (16 * half) & 0xffff, expected) << name << " " << input_major << " " << i << " " << k;
+            }
           }
+          ASSERT_EQ(packed[pairs], 7u) << "outside of the panels";
         }
       }
     }
   }
 }
 
-// c [n, kPanel] = a b, or added to; products of 8-bit numbers are exact, so the error is that of a float32 sum.
+// c = x w, or added to; products of 8-bit numbers are exact, so the error is that of a float32 sum.
 TEST(Bf16, BlocksEqualPlainLoops) {
+  constexpr std::int64_t kColumns = 2 * kPanel, kC = kColumns + 8;  // columns of c, distance of its rows
   for (const char* name : kNames) {
     const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
     if (!kernel) continue;
-    for (const std::int64_t n : {kernel->step_n, 2 * kernel->step_n}) {
-      for (const std::int64_t depth : {32, 64, 160}) {
-        for (const std::int64_t m : {1, 16, 17, 32}) {
-          const std::int64_t lda = depth + 6, ldc = kPanel + 8;
-          const auto weights = floats(n * lda, 2), x = floats(m * depth, 3), before = floats(n * ldc, 4);
-          std::vector<std::uint16_t> a;
-          for (const float w : weights) a.push_back(f32_to_bf16(w));
-          std::vector<std::uint32_t> b(depth / 2 * kPanel);
-          kernel->pack({x.data(), m, depth, depth, false}, b.data());
-          for (const bool add : {false, true}) {
-            auto c = before;
-            kernel->begin();
-            kernel->multiply({a.data(), lda, b.data(), n, depth, m, c.data(), ldc, add});
-            kernel->end();
-            for (std::int64_t i = 0; i < n * m; ++i) {
-              const std::int64_t row = i / m, column = i % m;
-              double sum = add ? before[row * ldc + column] : 0.0, size = std::abs(sum);
-              for (std::int64_t k = 0; k < depth; ++k) {
-                const double term = double(bf16_to_f32(a[row * lda + k])) * rounded(x[column * depth + k]);
-                sum += term;
-                size += std::abs(term);
-              }
-              ASSERT_NEAR(c[row * ldc + column], sum, std::sqrt(double(depth)) * kUlp * size)
-                  << name << " " << n << " " << depth;
+    for (const std::int64_t depth : {32, 64, 160}) {
+      for (const bool one : {true, false}) {
+        for (const bool add : {false, true}) {
+          const std::int64_t rows = one ? kPanel : 2 * kPanel;
+          const auto x = floats(rows * depth, 2), w = floats(depth * kColumns, 3), before = floats(2 * kPanel * kC, 4);
+          Bf16Block block{.depth = depth, .one = one, .ldc = kC, .add = add};
+          std::vector<std::uint16_t> panels[2];
+          for (std::int64_t i = 0; i < rows / kPanel; ++i) {
+            panels[i].resize(depth * kPanel);
+            kernel->pack_x({x.data() + i * kPanel * depth, kPanel, depth, depth, false}, panels[i].data());
+            block.x[i] = panels[i].data();
+          }
+          std::vector<std::uint32_t> pairs(depth / 2 * kColumns);  // [2, depth / 2, kPanel]
+          for (std::int64_t i = 0; i < kColumns; ++i) {
+            for (std::int64_t k = 0; k < depth; ++k) {
+              pairs[(i / kPanel * depth / 2 + k / 2) * kPanel + i % kPanel] |= f32_to_bf16(w[k * kColumns + i]) << k % 2 * 16;
             }
-            for (std::int64_t i = 0; i < n * ldc; ++i) {
-              ASSERT_TRUE(i % ldc < kPanel || c[i] == before[i]) << "outside of the block";
+          }
+          for (int i = 0; i < 2; ++i) block.w[i] = pairs.data() + i * depth / 2 * kPanel;
+          auto c = before;
+          cpu::Ahead ahead{.w = panels[0].data(), .ld = 32, .rows = 3, .n = 32};  // asked for and never read
+          block.c = c.data(), block.ahead = &ahead, block.lines = 2;
+          kernel->begin();
+          kernel->multiply(block);
+          kernel->end();
+          for (std::int64_t at = 0; at < std::ssize(c); ++at) {
+            const std::int64_t m = at / kC, i = at % kC;
+            if (m >= rows || i >= kColumns) {
+              ASSERT_EQ(c[at], before[at]) << "outside of the block";
+              continue;
             }
+            double sum = add ? before[at] : 0.0, size = std::abs(sum);
+            for (std::int64_t k = 0; k < depth; ++k) {
+              const double term = double(rounded(x[m * depth + k])) * rounded(w[k * kColumns + i]);
+              sum += term;
+              size += std::abs(term);
+            }
+            ASSERT_NEAR(c[at], sum, std::sqrt(double(depth)) * kUlp * size) << name << " " << m << " " << i << " " << depth;
           }
         }
       }
