@@ -28,6 +28,8 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
   transpose(p.x() + first * n, n, rows, n, floats, width);
 }
 
+constexpr std::int64_t kResultsAhead = 8;  // rows
+
 // Rows [row, row + rows) of columns [first, first + count), from c [count, kMostRows], transposed.
 inline void finish_block(const Product& p, const float* c, std::int64_t row, std::int64_t rows, std::int64_t first,
                          std::int64_t count) {
@@ -36,7 +38,10 @@ inline void finish_block(const Product& p, const float* c, std::int64_t row, std
   for (std::int64_t r = 0; r < rows; r += kAtOnce) {
     const std::int64_t some = std::min(kAtOnce, rows - r);
     transpose(c + r, kMostRows, count, some, y[0], kBlock);
-    for (std::int64_t i = 0; i < some; ++i) finish(*p.op, p.scaled, row + r + i, first, count, y[i]);
+    for (std::int64_t i = 0; i < some; ++i) {
+      prefetch_result(*p.op, row + r + i + kResultsAhead, first, count);
+      finish(*p.op, p.scaled, row + r + i, first, count, y[i]);
+    }
   }
 }
 
@@ -167,11 +172,12 @@ inline void multiply_bf16(const Product& p, std::int64_t row, std::int64_t rows,
 // Columns [first, first + kBf16Block) for many rows, x rounded to bfloat16.
 inline void many_rows_bf16(const Product& p, std::int64_t first) {
   const Matrix& w = p.op->weight;
+  const std::int64_t count = std::min(kBf16Block, w.n_out - first);
   alignas(64) std::uint32_t packed[kBf16Block * kBf16Depth / 2];
-  alignas(64) float c[kBf16Rows * kBf16Block];
+  alignas(64) float c[kMostRows * kBf16Block];
   p.bf16->begin();
-  for (std::int64_t row = 0; row < p.rows(); row += kBf16Rows) {
-    const std::int64_t rows = std::min(kBf16Rows, p.rows() - row);
+  for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
+    const std::int64_t rows = std::min(kMostRows, p.rows() - row);
     for (std::int64_t k = 0; k < w.n_in; k += kBf16Depth) {
       const WeightSource block = bf16_block(w, first, k);
       if (row == 0 || w.n_in > kBf16Depth) p.bf16->pack_w(block, packed);
@@ -179,7 +185,8 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
       multiply_bf16(p, row, rows, k, block, packed, ahead, c);
     }
     for (std::int64_t r = 0; r < rows; ++r) {
-      finish(*p.op, p.scaled, row + r, first, std::min(kBf16Block, w.n_out - first), c + r * kBf16Block);
+      prefetch_result(*p.op, row + r + kResultsAhead, first, count);
+      finish(*p.op, p.scaled, row + r, first, count, c + r * kBf16Block);
     }
   }
   p.bf16->end();

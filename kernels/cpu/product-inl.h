@@ -31,8 +31,7 @@ constexpr std::int64_t kBf16Depth = 1024;
 // Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
 // More rows are a prompt: x is rounded once, 8 bits like the weights.
 constexpr std::int64_t kTwoPlanes = 32;
-constexpr std::int64_t kMostRows = 256;  // of x that one pass over W serves
-constexpr std::int64_t kBf16Rows = 512;  // the same for bfloat16
+constexpr std::int64_t kMostRows = 512;  // of x that one pass over W serves
 
 // The input of an i8 matrix, prepared once per call (spec 2.9):
 //   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
@@ -74,6 +73,16 @@ HWY_INLINE V<D> activate(D d, Activation activation, V<D> y) {
     }
   }
   return y;
+}
+
+// Asks for what finish() will read and write: rows are too far apart for the processor to see a pattern.
+HWY_INLINE void prefetch_result(const MatMul& op, std::int64_t row, std::int64_t first, std::int64_t n) {
+  if (row >= op.x.n_row) return;
+  const std::int64_t at = row * op.out.n_col + first;
+  for (std::int64_t i = 0; i < n; i += 16) {
+    __builtin_prefetch(op.out.data + at + i, 1);
+    if (op.gate) __builtin_prefetch(op.gate + at + i);
+  }
 }
 
 // Columns [first, first + n) of one row of the result, from the raw products y.
