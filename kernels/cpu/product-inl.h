@@ -125,7 +125,7 @@ struct Product {
       if (type == DType::i8) digits = digits_for_i8(x(), rows(), op->weight.n_in);
       if (type == DType::i4) digits = digits_for_i4(x(), rows(), op->weight.n_in);
     }
-    if (op->weight.type == DType::bf16 && rows() > kFewRows && !in_parts()) bf16 = kernel_for_bf16();
+    if (type == DType::bf16 && rows() > kFewRows) bf16 = kernel_for_bf16();
   }
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
@@ -134,7 +134,8 @@ struct Product {
   [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
 
   // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.
-  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kPartsRows; }
+  // Tiles take all rows of the matrix in less time.
+  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kPartsRows && !bf16; }
   [[nodiscard]] std::int64_t parts() const { return (op->weight.n_in + kPart - 1) / kPart; }
 
   [[nodiscard]] std::int64_t scratch_bytes() const {

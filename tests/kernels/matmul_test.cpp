@@ -108,7 +108,7 @@ double activated(Activation activation, double y) {
 
 // x as the kernels multiply it (see MatMul in kernels.h).
 float multiplied(const KernelTable& table, const MatMul& op, float x) {
-  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= (op.weight.input_major ? 16 : 8)) return x;
+  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= 8) return x;
   const float rounded = bf16_to_f32(f32_to_bf16(x));
   return op.x.n_row > 32 ? rounded : rounded + bf16_to_f32(f32_to_bf16(x - rounded));
 }
