@@ -124,24 +124,24 @@ void many_rows(const Product& p, std::int64_t first) {
   }
 }
 
-// Rows [first, first + kBf16Block) of W, as far as there are, and kBf16Depth numbers of each from k.
-inline WeightSource bf16_block(const Matrix& w, std::int64_t first, std::int64_t k) {
+// Rows [first, first + kBf16Block) of W, as far as there are, and bf16_depth() numbers of each from k.
+inline WeightSource bf16_block(const Product& p, std::int64_t first, std::int64_t k) {
+  const Matrix& w = p.op->weight;
   const auto* const data = static_cast<const std::uint16_t*>(w.data);
-  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(kBf16Depth, w.n_in - k);
+  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(p.bf16_depth(), w.n_in - k);
   if (w.input_major) return {data + k * w.n_out + first, w.n_out, rows, depth, true};
   return {data + first * w.n_in + k, w.n_in, rows, depth, false};
 }
 
 // The block after that at (first, k), to be asked for.
-inline Ahead bf16_ahead(const Matrix& w, std::int64_t first, std::int64_t k) {
-  if (k + kBf16Depth < w.n_in) {
-    k += kBf16Depth;
-  } else {
+inline Ahead bf16_ahead(const Product& p, std::int64_t first, std::int64_t k) {
+  k += p.bf16_depth();
+  if (k >= p.op->weight.n_in) {
     k = 0;
     first += kBf16Block;
   }
-  if (first >= w.n_out) return {};
-  const WeightSource next = bf16_block(w, first, k);
+  if (first >= p.op->weight.n_out) return {};
+  const WeightSource next = bf16_block(p, first, k);
   return {next.w, next.ld, next.input_major ? next.depth : next.rows, next.input_major ? next.rows : next.depth};
 }
 
@@ -178,10 +178,10 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
   p.bf16->begin();
   for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
     const std::int64_t rows = std::min(kMostRows, p.rows() - row);
-    for (std::int64_t k = 0; k < w.n_in; k += kBf16Depth) {
-      const WeightSource block = bf16_block(w, first, k);
-      if (row == 0 || w.n_in > kBf16Depth) p.bf16->pack_w(block, packed);
-      Ahead ahead = bf16_ahead(w, first, k);
+    for (std::int64_t k = 0; k < w.n_in; k += p.bf16_depth()) {
+      const WeightSource block = bf16_block(p, first, k);
+      if (row == 0 || w.n_in > p.bf16_depth()) p.bf16->pack_w(block, packed);
+      Ahead ahead = bf16_ahead(p, first, k);
       multiply_bf16(p, row, rows, k, block, packed, ahead, c);
     }
     for (std::int64_t r = 0; r < rows; ++r) {

@@ -28,6 +28,7 @@ constexpr std::int64_t kBlock = 48;       // with many: rows of W in a block, a 
 constexpr std::int64_t kDepth = 256;      // numbers of each (float32: with a panel of x it fits the first-level cache)
 constexpr std::int64_t kBf16Block = 64;   // the same for bfloat16
 constexpr std::int64_t kBf16Depth = 1024;
+constexpr std::int64_t kBf16Shallow = 256;  // with two planes: both and a block of W fit the first-level cache
 // Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
 // More rows are a prompt: x is rounded once, 8 bits like the weights.
 constexpr std::int64_t kTwoPlanes = 32;
@@ -147,6 +148,7 @@ struct Product {
   [[nodiscard]] std::int64_t n_panels() const { return (rows() + panel_width() - 1) / panel_width(); }
   [[nodiscard]] std::int64_t depth() const { return bf16 ? (op->weight.n_in + 31) / 32 * 32 : op->weight.n_in; }
   [[nodiscard]] std::int64_t planes() const { return bf16 && rows() <= kTwoPlanes ? 2 : 1; }
+  [[nodiscard]] std::int64_t bf16_depth() const { return planes() == 2 ? kBf16Shallow : kBf16Depth; }
   [[nodiscard]] std::int64_t plane_bytes() const { return panel_width() * depth() * (bf16 ? 2 : 4); }
   [[nodiscard]] std::int64_t panel_bytes() const { return plane_bytes() * planes(); }
   [[nodiscard]] bool same_panels(const Product& other) const {
