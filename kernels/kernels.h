@@ -34,8 +34,8 @@ struct LayerNorm {
 enum class Activation { none, tanh, sigmoid, silu, relu_squared };
 
 // y = activation(x W^T + bias);  out = y, or out += y, or out += gate * y
-// Sums are float32, and so is x; only where the device multiplies bfloat16 (rounds_x) and W is bf16, x of 9 to 32 rows is rounded
-// to 16 bits (the sum of two bfloat16), of more to 8 bits.
+// Sums are float32, and so is x; only where the device multiplies bfloat16 (rounds_x) and W is bf16, x of 9 to 32 rows is
+// rounded to 16 bits (the sum of two bfloat16), of more to 8 bits.
 struct MatMul {
   Rows x;                       // [R, n_in]
   Matrix weight;                // [n_out, n_in]

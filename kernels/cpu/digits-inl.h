@@ -33,10 +33,10 @@ constexpr int kDigitRows = 4;
 
 struct Digits {
   std::int64_t n = 0;              // of a row
-  std::vector<std::int8_t> digit;  // [R, kDigits, n]; for i4 the n / 2 even ones in front of the odd ones
+  std::vector<std::int8_t> digit;  // [R, kDigits, n]; for i4 all first halves of groups, then all second ones
   std::vector<float> scale;        // [R]; NaN where x holds NaN or infinity
   std::vector<float> half_sum;     // i8: [R], of x / 2
-  std::vector<std::int32_t> zero;  // i4: [R, n / 8], kI4Zero times the sum of 8 neighbours
+  std::vector<std::int32_t> zero;  // i4: [R, n / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
 
   [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit_index) const {
     return digit.data() + (r * kDigits + digit_index) * n;
@@ -101,15 +101,14 @@ inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
   std::vector<std::int32_t> whole(n);
   std::vector<float> apart(n);
   for (std::int64_t r = 0; r < rows; ++r) {
-    const float* const from = x + r * n;
-    for (std::int64_t i = 0; i < n / 2; ++i) {
-      apart[i] = from[2 * i];
-      apart[n / 2 + i] = from[2 * i + 1];
+    for (std::int64_t i = 0; i < n; i += kI4Group) {
+      std::copy_n(x + r * n + i, kI4GroupBytes, &apart[i / 2]);
+      std::copy_n(x + r * n + i + kI4GroupBytes, kI4GroupBytes, &apart[n / 2 + i / 2]);
     }
     out.scale[r] = split(apart.data(), n, whole.data(), out.digit.data() + r * kDigits * n);
     for (std::int64_t j = 0; j < n / 8; ++j) {
-      const std::int32_t *const even = whole.data() + 4 * j, *const odd = even + n / 2;
-      out.zero[r * n / 8 + j] = kI4Zero * (even[0] + even[1] + even[2] + even[3] + odd[0] + odd[1] + odd[2] + odd[3]);
+      const std::int32_t *const a = whole.data() + 4 * j, *const b = a + n / 2;
+      out.zero[r * n / 8 + j] = kI4Zero * (a[0] + a[1] + a[2] + a[3] + b[0] + b[1] + b[2] + b[3]);
     }
   }
   return out;
@@ -187,7 +186,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   }
   std::int64_t i = 0;
   for (; i + kChains * lanes <= x.n; i += kChains * lanes) {
-    prefetch(w + i + kBytesAhead, kChains * lanes);
+    prefetch_stream(w + i, kChains * lanes);
     HWY_UNROLL(2)
     for (int c = 0; c < kChains; ++c) {
       const auto weights = hn::LoadU(d8, w + i + c * lanes);
@@ -241,8 +240,8 @@ HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale,
   const auto code = hn::LoadDup128(d8, kI4Code);
   const auto nibble = hn::Set(d8, 15);
   const auto both = hn::LoadU(d8, w + i);
-  const auto even = hn::TableLookupBytes(code, hn::And(both, nibble));
-  const auto odd = hn::TableLookupBytes(code, hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble));
+  const auto first = hn::TableLookupBytes(code, hn::And(both, nibble));
+  const auto second = hn::TableLookupBytes(code, hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble));
   const auto scales = group_scales(d8, scale + i / kI4GroupBytes);
   HWY_UNROLL(8)
   for (int a = 0; a < kX; ++a) {
@@ -251,8 +250,8 @@ HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale,
     HWY_UNROLL(3)
     for (int k = 0; k < kDigits; ++k) {
       if (k > 0) s = hn::ShiftLeft<7>(s);
-      s = Quads()(d8, s, even, hn::LoadU(di8, digits + k * x.n));
-      s = Quads()(d8, s, odd, hn::LoadU(di8, digits + k * x.n + x.n / 2));
+      s = Quads()(d8, s, first, hn::LoadU(di8, digits + k * x.n));
+      s = Quads()(d8, s, second, hn::LoadU(di8, digits + k * x.n + x.n / 2));
     }
     s = hn::Sub(s, hn::LoadU(d32, x.zero.data() + (row + a) * x.n / 8 + i / 4));
     sum[a] = hn::MulAdd(hn::ConvertTo(d, s), scales, sum[a]);
@@ -275,7 +274,7 @@ HWY_INLINE void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const
   for (auto& s : rest) s = hn::Zero(d_block);
   std::int64_t i = 0;
   for (; i + lanes <= bytes; i += lanes) {
-    prefetch(w + i + kBytesAhead, lanes);
+    prefetch_stream(w + i, lanes);
     add_i4<Quads>(d8, w, scale, x, row, i, sum);
   }
   for (; i < bytes; i += kI4GroupBytes) add_i4<Quads>(block, w, scale, x, row, i, rest);
@@ -307,7 +306,9 @@ void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x,
   for (int a = 0; a < kX; ++a) {
     float sum = 0.0f;
     for (std::int64_t i = 0; i < x.n; ++i) {
-      sum += i4_value(w, scale, i) * whole_digits(x, row + a, i % 2 * x.n / 2 + i / 2);
+      sum +=
+          i4_value(w, scale, i) *
+          whole_digits(x, row + a, i % kI4Group / kI4GroupBytes * x.n / 2 + i / kI4Group * kI4GroupBytes + i % kI4GroupBytes);
     }
     y[a] = x.scale[row + a] * sum;
   }

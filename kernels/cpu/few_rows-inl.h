@@ -22,7 +22,7 @@ HWY_INLINE float dot(const typename Load::Type* w, const float* x, std::int64_t 
   auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
   std::int64_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    prefetch(w + i + kBytesAhead / static_cast<std::int64_t>(sizeof(*w)), 4 * lanes);
+    prefetch_stream(w + i, 4 * lanes);
     s0 = hn::MulAdd(Load::load(d, w + i), hn::LoadU(d, x + i), s0);
     s1 = hn::MulAdd(Load::load(d, w + i + lanes), hn::LoadU(d, x + i + lanes), s1);
     s2 = hn::MulAdd(Load::load(d, w + i + 2 * lanes), hn::LoadU(d, x + i + 2 * lanes), s2);
@@ -45,7 +45,7 @@ HWY_INLINE void dots(const typename Load::Type* w, const float* x, std::int64_t 
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const auto weights = Load::load(d, w + i);
-    prefetch(w + i + kBytesAhead / static_cast<std::int64_t>(sizeof(*w)), lanes);
+    prefetch_stream(w + i, lanes);
     HWY_UNROLL(kFewRows)
     for (int a = 0; a < kX; ++a) sum[a] = hn::MulAdd(weights, hn::LoadU(d, x + a * n + i), sum[a]);
   }

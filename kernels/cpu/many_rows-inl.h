@@ -64,16 +64,12 @@ void load_block(const Matrix& w, std::int64_t first, std::int64_t count, std::in
 
 struct LoadI4 {};  // in groups, see for_codes
 
-// The part of a row of i4 codes of [at, at + n), n and at even, without scales.
-inline void widen_codes(const std::uint8_t* row, std::int64_t at, std::int64_t n, float* to) {
-  const F32 d;
-  const std::uint8_t* const q = row + at / 2;
-  prefetch(q + kBytesAhead, n / 2);
-  std::int64_t i = 0;
-  for (; i + kI4Group <= n; i += kI4Group) {
-    for_codes(q + i / 2, [&](std::int64_t j, auto code) HWY_ATTR { hn::StoreU(code, d, to + i + j); });
+// n codes of a row without their scales, in whole groups.
+inline void widen_codes(const std::uint8_t* q, std::int64_t n, float* to) {
+  prefetch_stream(q, n / 2);
+  for (std::int64_t i = 0; i < n; i += kI4Group) {
+    for_codes(q + i / 2, [&](std::int64_t j, auto code) HWY_ATTR { hn::StoreU(code, F32(), to + i + j); });
   }
-  for (; i < n; ++i) to[i] = static_cast<float>(kI4Code[q[i / 2] >> (i % 2 * 4) & 15] - kI4Zero);
 }
 
 template <>
@@ -83,19 +79,21 @@ void load_block<LoadI4>(const Matrix& w, std::int64_t first, std::int64_t count,
   for (std::int64_t i = 0; !w.input_major && i < count; ++i) {
     const std::uint16_t* const scale = w.scale + ((first + i) * w.n_in + k0) / kI4Group;
     float* const to = a + i * stride;
-    widen_codes(data + (first + i) * w.n_in / 2, k0, depth, to);
+    widen_codes(data + ((first + i) * w.n_in + k0) / 2, depth, to);
     for (std::int64_t k = 0; k < depth; ++k) to[k] *= bf16_to_f32(scale[k / kI4Group]);
   }
-  alignas(64) float rows[kI4Group * kBlock];
+  constexpr std::int64_t kWidth = (kBlock + kI4Group - 1) / kI4Group * kI4Group + kI4Group;  // the groups that a block touches
+  const std::int64_t group = first / kI4Group * kI4Group, width = std::min(kWidth, w.n_out - group);
+  alignas(64) float rows[kI4Group * kWidth];
   for (std::int64_t k = 0; w.input_major && k < depth; k += kI4Group) {
     const std::int64_t some = std::min(kI4Group, depth - k);
-    const std::uint16_t* const scale = w.scale + (k0 + k) / kI4Group * w.n_out + first;
+    const std::uint16_t* const scale = w.scale + (k0 + k) / kI4Group * w.n_out + group;
     for (std::int64_t i = 0; i < some; ++i) {
-      float* const row = rows + i * kBlock;
-      widen_codes(data + (k0 + k + i) * w.n_out / 2, first, count, row);
-      for (std::int64_t m = 0; m < count; ++m) row[m] *= bf16_to_f32(scale[m]);
+      float* const row = rows + i * kWidth;
+      widen_codes(data + ((k0 + k + i) * w.n_out + group) / 2, width, row);
+      for (std::int64_t m = 0; m < width; ++m) row[m] *= bf16_to_f32(scale[m]);
     }
-    transpose(rows, kBlock, some, count, a + k, stride);
+    transpose(rows + first - group, kWidth, some, count, a + k, stride);
   }
 }
 

@@ -178,7 +178,7 @@ void quantize_i4(const float* w, std::int64_t n_group, std::uint8_t* q, std::uin
       nearest_code(d, hn::LoadU(d, w + i), inverse, &found);
       hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(hn::RebindToSigned<F32>(), found)), d8, which + i);
     }
-    for (std::int64_t i = 0; i < kI4GroupBytes; ++i) q[i] = static_cast<std::uint8_t>(which[2 * i] | which[2 * i + 1] << 4);
+    for (std::int64_t i = 0; i < kI4GroupBytes; ++i) q[i] = static_cast<std::uint8_t>(which[i] | which[kI4GroupBytes + i] << 4);
   }
 }
 

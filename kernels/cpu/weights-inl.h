@@ -57,8 +57,19 @@ template <class Body>
 HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
 #if HWY_TARGET == HWY_SCALAR
   for (std::int64_t i = 0; i < kI4Group; ++i) {
-    body(i, hn::Set(F32(), static_cast<float>(kI4Code[q[i / 2] >> (i % 2 * 4) & 15] - kI4Zero)));
+    body(i, hn::Set(F32(), static_cast<float>(kI4Code[i4_nibble(q, i)] - kI4Zero)));
   }
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  // All 16 codes in one register, whose lookup heeds the lowest four bits of an index only. Without a mask GCC 12 warns
+  // (105593).
+  constexpr __mmask16 kAll = 0xffff;
+  const F32 d;
+  const hn::Repartition<std::int32_t, F32> d32;
+  const auto code = hn::Sub(hn::ConvertTo(d, hn::PromoteTo(d32, hn::Load(hn::Rebind<std::uint8_t, F32>(), kI4Code))),
+                            hn::Set(d, static_cast<float>(kI4Zero)));
+  const auto both = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q));
+  body(0, V<F32>{_mm512_maskz_permutexvar_ps(kAll, both.raw, code.raw)});
+  body(kI4GroupBytes, V<F32>{_mm512_maskz_permutexvar_ps(kAll, hn::ShiftRight<4>(both).raw, code.raw)});
 #else
   const HWY_CAPPED(std::uint8_t, kI4GroupBytes) d8;
   const F32 d;
@@ -67,10 +78,10 @@ HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
   const hn::Repartition<std::uint16_t, decltype(d8)> d16;
   const auto code = hn::Load(d8, kI4Code), nibble = hn::Set(d8, 15);
   const auto both = hn::LoadU(d8, q);
-  const auto even = hn::And(both, nibble), odd = hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble);
   HWY_ALIGN std::uint8_t codes[kI4Group];
-  hn::Store(hn::TableLookupBytes(code, hn::InterleaveLower(d8, even, odd)), d8, codes);
-  hn::Store(hn::TableLookupBytes(code, hn::InterleaveUpper(d8, even, odd)), d8, codes + kI4GroupBytes);
+  hn::Store(hn::TableLookupBytes(code, hn::And(both, nibble)), d8, codes);
+  const auto upper = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both)));
+  hn::Store(hn::TableLookupBytes(code, hn::And(upper, nibble)), d8, codes + kI4GroupBytes);
   for (std::int64_t i = 0; i < kI4Group; i += static_cast<std::int64_t>(hn::Lanes(d))) {
     const auto whole = hn::Sub(hn::PromoteTo(d32, hn::LoadU(d_part, codes + i)), hn::Set(d32, kI4Zero));
     body(i, hn::ConvertTo(d, whole));
@@ -95,14 +106,24 @@ HWY_INLINE void with_load(DType type, const Body& body) {
   }
 }
 
-// How far ahead of what is being multiplied W is asked for: the prefetchers of some machines stop at the end of each 4 KiB,
-// where this makes a step 1.3 times as fast; on others it costs nothing.
-constexpr std::int64_t kBytesAhead = 8192;
-
 template <class T>
 HWY_INLINE void prefetch(const T* w, std::int64_t n) {
   const auto* const bytes = reinterpret_cast<const char*>(w);
   for (std::int64_t i = 0; i < n * static_cast<std::int64_t>(sizeof(T)); i += 64) __builtin_prefetch(bytes + i);
+}
+
+// Of a stream of weights, [w, w + n) being multiplied now: asks for what comes far behind it into the second-level cache and
+// for what is near into the first. The prefetchers of some machines stop at the end of each 4 KiB. One thread of a Sapphire
+// Rapids that reads 16.1 GB/s multiplies 11.4 GB/s of bfloat16 when only the first level is asked, 8 KiB ahead; 12.9 with the
+// second instead, 15.4 with both.
+template <class T>
+HWY_INLINE void prefetch_stream(const T* w, std::int64_t n) {
+  constexpr std::int64_t kFar = 16384, kNear = 2048;
+  const auto* const bytes = reinterpret_cast<const char*>(w);
+  for (std::int64_t i = 0; i < n * static_cast<std::int64_t>(sizeof(T)); i += 64) {
+    __builtin_prefetch(bytes + i + kFar, 0, 2);
+    __builtin_prefetch(bytes + i + kNear);
+  }
 }
 
 // n stored numbers to float32.
@@ -112,7 +133,7 @@ HWY_INLINE void widen(const typename Load::Type* from, std::int64_t n, float* to
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    prefetch(from + i + kBytesAhead / static_cast<std::int64_t>(sizeof(*from)), lanes);
+    prefetch_stream(from + i, lanes);
     hn::StoreU(Load::load(d, from + i), d, to + i);
   }
   for (; i < n; ++i) to[i] = Load::one(from[i]);

@@ -25,12 +25,15 @@ void dequantize_i4(const std::uint8_t* q, const std::uint16_t* scale, std::span<
 }
 
 void transpose_i4(const std::uint8_t* q, std::int64_t n, std::int64_t n_in, std::uint8_t* out) {
-  constexpr std::int64_t kSide = 64;  // numbers: squares use whole cache lines
-  const auto nibble = [&](std::int64_t m, std::int64_t i) { return q[(m * n_in + i) / 2] >> (i % 2 * 4) & 15; };
-  for (std::int64_t i0 = 0; i0 < n_in; i0 += kSide) {
-    for (std::int64_t m = 0; m < n; m += 2) {
-      for (std::int64_t i = i0; i < std::min(n_in, i0 + kSide); ++i) {
-        out[(i * n + m) / 2] = static_cast<std::uint8_t>(nibble(m, i) | nibble(m + 1, i) << 4);
+  for (std::int64_t i0 = 0; i0 < n_in; i0 += kI4Group) {
+    for (std::int64_t m = 0; m < n; ++m) {
+      const std::uint8_t* const row = q + i4_bytes(m * n_in);
+      std::uint8_t* const column = out + m / kI4Group * kI4GroupBytes + m % kI4GroupBytes;
+      const bool upper = m % kI4Group >= kI4GroupBytes;  // after the lower half of the same byte
+      for (std::int64_t i = i0; i < i0 + kI4Group; ++i) {
+        std::uint8_t& byte = column[i4_bytes(i * n)];
+        const int nibble = i4_nibble(row, i);
+        byte = static_cast<std::uint8_t>(upper ? byte | nibble << 4 : nibble);
       }
     }
   }

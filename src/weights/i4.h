@@ -21,7 +21,7 @@ inline constexpr const char* kI4Scale = ".scale";
 void quantize_i4(std::span<const float> w, std::uint8_t* q, std::uint16_t* scale);
 void dequantize_i4(const std::uint8_t* q, const std::uint16_t* scale, std::span<float> w);
 
-// out[i, m] = q[m, i] for m < n, two of a row to a byte; q: [n, n_in], out: [n_in, n]; n even.
+// out[i, m] = q[m, i] for m < n; q: [n, n_in], out: [n_in, n], both packed along their rows; n: whole groups.
 void transpose_i4(const std::uint8_t* q, std::int64_t n, std::int64_t n_in, std::uint8_t* out);
 
 }  // namespace rwkv

@@ -397,8 +397,7 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
   auto* const scales = static_cast<std::byte*>(allocate(i4_scales(count) * kScaleBytes));
   const bool as_stored = quantization_of(tensor) == Quantization::i4;
   const FillRows fill = as_stored ? FillRows() : rows_of(tensor, n_in, DType::f32);
-  // Parts have an even number of rows, so that a part of a column is whole bytes: n_out is even where that matters.
-  const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + 1) / 2 * 2;
+  const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + kI4Group - 1) / kI4Group * kI4Group;
   each_part(n_out, at_once, [&](std::int64_t first, std::int64_t n) {
     const auto q = staging<std::uint8_t>(i4_bytes(n * n_in));
     const auto scale = staging<std::uint16_t>(i4_scales(n * n_in));

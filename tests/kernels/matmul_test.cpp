@@ -49,8 +49,8 @@ Weight stored_i4(std::int64_t n_out, std::int64_t n_in, std::uint32_t seed, Layo
     w.value.push_back(double(bf16_to_f32(w.scale[i / kI4Group])) * (kI4Code[nibbles.back()] - kI4Zero));
   }
   if (layout == kInputMajor) nibbles = transposed(nibbles, n_out), w.scale = transposed(w.scale, n_out);
-  for (std::size_t i = 0; i < nibbles.size(); i += 2)
-    w.q.push_back(static_cast<std::uint8_t>(nibbles[i] | nibbles[i + 1] << 4));
+  for (std::size_t i = 0; i < nibbles.size(); i += 32)
+    for (std::size_t j = i; j < i + 16; ++j) w.q.push_back(static_cast<std::uint8_t>(nibbles[j] | nibbles[j + 16] << 4));
   w.matrix = {.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = w.q.data(), .input_major = layout == kInputMajor};
   w.matrix.scale = w.scale.data();
   return w;

@@ -4,21 +4,24 @@
 
 #include "kernel_bench.h"
 #include "kernels/buffer.h"
+#include "kernels/i4.h"
 
 namespace rwkv::bench {
 namespace {
 
 // Matrices that lie one after the other in memory larger than most caches: as in a model, all others are read before one is
-// read again. Every byte is the same, and with it every weight about 0.05, 1.3 (fp16), or a 61.
+// read again. Every byte is the same, and with it every weight about 0.05, 1.3 (fp16), a 61, or -15 and 64 times 0.05 (i4).
 class Weights {
  public:
   explicit Weights(const Matrix& shape) : matrix_(shape), bytes_(shape.n_out * shape.n_in * bytes_of(shape.type)) {
+    if (shape.type == DType::i4) bytes_ = shape.n_out * shape.n_in / kI4Group * (kI4GroupBytes + 2);
     if (shape.type == DType::i8) matrix_.mx = matrix_.rx = matrix_.my = matrix_.ry = scales_.data();
   }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
   [[nodiscard]] Matrix next() {
     static const Buffer memory = filled();
     matrix_.data = static_cast<const std::byte*>(memory.data()) + turn_++ % (kMemory / bytes_) * bytes_;
+    matrix_.scale = static_cast<const std::uint16_t*>(matrix_.data) + matrix_.n_out * matrix_.n_in / 4;  // i4
     return matrix_;
   }
 
@@ -62,6 +65,7 @@ BENCHMARK_CAPTURE(matmul, fp32, DType::f32)->Apply(shapes);
 BENCHMARK_CAPTURE(matmul, fp16, DType::f16)->Apply(shapes);
 BENCHMARK_CAPTURE(matmul, bf16, DType::bf16)->Apply(shapes);
 BENCHMARK_CAPTURE(matmul, i8, DType::i8)->Apply(shapes);
+BENCHMARK_CAPTURE(matmul, i4, DType::i4)->Apply(shapes);
 
 }  // namespace
 }  // namespace rwkv::bench
