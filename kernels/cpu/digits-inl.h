@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/simd-inl.h"
@@ -31,20 +33,36 @@ constexpr int kDigitRows = 8;
 constexpr int kDigitRows = 4;
 #endif
 
-struct Digits {
-  std::int64_t n = 0;              // of a row
-  std::vector<std::int8_t> digit;  // [R, kDigits, n]; for i4 all first halves of groups, then all second ones
-  std::vector<float> scale;        // [R]; NaN where x holds NaN or infinity
-  std::vector<float> half_sum;     // i8: [R], of x / 2
-  std::vector<std::int32_t> zero;  // i4: [R, n / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
+// Memory in whole cache lines: a load across two of them takes twice the time.
+struct alignas(64) CacheLine {
+  std::byte bytes[64];
+};
 
-  [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit_index) const {
-    return digit.data() + (r * kDigits + digit_index) * n;
+struct Digits {
+  std::int64_t n = 0;       // of a row
+  std::int64_t stride = 0;  // from digit to digit of a row
+  std::vector<CacheLine>
+      memory;  // digits: [R, kDigits, stride]; for i4 all first halves of groups, at stride / 2 the second ones
+  std::vector<CacheLine> zeros;  // i4: [R, stride / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
+  std::vector<float> scale;      // [R]; NaN where x holds NaN or infinity
+  std::vector<float> half_sum;   // i8: [R], of x / 2
+
+  Digits() = default;
+  Digits(std::int64_t rows, std::int64_t n_col, std::int64_t whole)
+      : n(n_col), stride((n_col + whole - 1) / whole * whole), memory(rows * kDigits * stride / 64), scale(rows) {}
+
+  [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit = 0) const {
+    return reinterpret_cast<const std::int8_t*>(memory.data()) + (r * kDigits + digit) * stride;
+  }
+  [[nodiscard]] std::int8_t* row(std::int64_t r) { return const_cast<std::int8_t*>(std::as_const(*this).row(r)); }
+  [[nodiscard]] std::int32_t* zero(std::int64_t r) { return const_cast<std::int32_t*>(std::as_const(*this).zero(r)); }
+  [[nodiscard]] const std::int32_t* zero(std::int64_t r) const {
+    return reinterpret_cast<const std::int32_t*>(zeros.data()) + r * stride / 8;
   }
 };
 
-// One row: value[i] = scale (2^14 digit[0, i] + 2^7 digit[1, i] + digit[2, i]), the digits n apart. Returns the scale.
-HWY_INLINE float split(const float* x, std::int64_t n, std::int32_t* whole, std::int8_t* digit) {
+// One row: x[i] = scale whole[i] = scale (2^14 digit[0, i] + 2^7 digit[1, i] + digit[2, i]). Returns the scale.
+HWY_INLINE float split(const float* x, std::int64_t n, std::int32_t* whole, std::int8_t* digit, std::int64_t stride) {
   float most = 0.0f;
   const float poison =
       sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::Zero(d)); });
@@ -69,46 +87,40 @@ HWY_INLINE float split(const float* x, std::int64_t n, std::int32_t* whole, std:
     const auto a = hn::ShiftRight<7>(hn::Sub(upper, b));
     hn::StoreU(t, di, whole + i);
     hn::StoreU(hn::DemoteTo(d8, a), d8, digit + i);
-    hn::StoreU(hn::DemoteTo(d8, b), d8, digit + n + i);
-    hn::StoreU(hn::DemoteTo(d8, c), d8, digit + 2 * n + i);
+    hn::StoreU(hn::DemoteTo(d8, b), d8, digit + stride + i);
+    hn::StoreU(hn::DemoteTo(d8, c), d8, digit + 2 * stride + i);
   });
   return (inverse > 0.0f ? most * 0x1p-20f : 0.0f) + poison;
 }
 
 inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out{.n = n,
-             .digit = std::vector<std::int8_t>(rows * kDigits * n),
-             .scale = std::vector<float>(rows),
-             .half_sum = std::vector<float>(rows),
-             .zero = {}};
+  Digits out(rows, n, 64);
   std::vector<std::int32_t> whole(n);
   for (std::int64_t r = 0; r < rows; ++r) {
-    out.scale[r] = split(x + r * n, n, whole.data(), out.digit.data() + r * kDigits * n);
+    out.scale[r] = split(x + r * n, n, whole.data(), out.row(r), out.stride);
     std::int64_t sum = 0;
     for (const std::int32_t t : whole) sum += t;
-    out.half_sum[r] = 0.5f * out.scale[r] * static_cast<float>(sum);
+    out.half_sum.push_back(0.5f * out.scale[r] * static_cast<float>(sum));
   }
   return out;
 }
 
 // n is a multiple of kI4Group.
 inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out{.n = n,
-             .digit = std::vector<std::int8_t>(rows * kDigits * n),
-             .scale = std::vector<float>(rows),
-             .half_sum = {},
-             .zero = std::vector<std::int32_t>(rows * n / 8)};
-  std::vector<std::int32_t> whole(n);
-  std::vector<float> apart(n);
+  Digits out(rows, n, 128);
+  const std::int64_t half = out.stride / 2;
+  out.zeros.resize(rows * out.stride / 8 * sizeof(std::int32_t) / sizeof(CacheLine));
+  std::vector<std::int32_t> whole(out.stride);
+  std::vector<float> apart(out.stride);
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t i = 0; i < n; i += kI4Group) {
       std::copy_n(x + r * n + i, kI4GroupBytes, &apart[i / 2]);
-      std::copy_n(x + r * n + i + kI4GroupBytes, kI4GroupBytes, &apart[n / 2 + i / 2]);
+      std::copy_n(x + r * n + i + kI4GroupBytes, kI4GroupBytes, &apart[half + i / 2]);
     }
-    out.scale[r] = split(apart.data(), n, whole.data(), out.digit.data() + r * kDigits * n);
-    for (std::int64_t j = 0; j < n / 8; ++j) {
-      const std::int32_t *const a = whole.data() + 4 * j, *const b = a + n / 2;
-      out.zero[r * n / 8 + j] = kI4Zero * (a[0] + a[1] + a[2] + a[3] + b[0] + b[1] + b[2] + b[3]);
+    out.scale[r] = split(apart.data(), out.stride, whole.data(), out.row(r), out.stride);
+    for (std::int64_t j = 0; j < half / 4; ++j) {
+      const std::int32_t *const a = whole.data() + 4 * j, *const b = a + half;
+      out.zero(r)[j] = kI4Zero * (a[0] + a[1] + a[2] + a[3] + b[0] + b[1] + b[2] + b[3]);
     }
   }
   return out;
@@ -177,7 +189,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   const I32<U8> d32;
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
-  const std::int8_t* const digits = x.row(row, 0);
+  const std::int8_t* const digits = x.row(row);
   V<I32<U8>> sum[kX][kChains][kDigits];
   for (auto& of_row : sum) {
     for (auto& chain : of_row) {
@@ -194,7 +206,8 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
       for (int a = 0; a < kX; ++a) {
         HWY_UNROLL(3)
         for (int k = 0; k < kDigits; ++k) {
-          sum[a][c][k] = Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kDigits + k) * x.n + i + c * lanes));
+          sum[a][c][k] =
+              Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kDigits + k) * x.stride + i + c * lanes));
         }
       }
     }
@@ -202,8 +215,8 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   for (int a = 0; a < kX; ++a) {
     float rest = 0.0f;
     for (std::int64_t j = i; j < x.n; ++j) {
-      const std::int8_t* const at = digits + a * kDigits * x.n + j;
-      rest += static_cast<float>(w[j] * (at[0] * 16384 + at[x.n] * 128 + at[2 * x.n]));
+      const std::int8_t* const at = digits + a * kDigits * x.stride + j;
+      rest += static_cast<float>(w[j] * (at[0] * 16384 + at[x.stride] * 128 + at[2 * x.stride]));
     }
     V<F32> total = hn::Zero(d);
     for (int k = 0; k < kDigits; ++k) {
@@ -245,15 +258,15 @@ HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale,
   const auto scales = group_scales(d8, scale + i / kI4GroupBytes);
   HWY_UNROLL(8)
   for (int a = 0; a < kX; ++a) {
-    const std::int8_t* const digits = x.row(row + a, 0) + i;
+    const std::int8_t* const digits = x.row(row + a) + i;
     auto s = hn::Zero(d32);
     HWY_UNROLL(3)
     for (int k = 0; k < kDigits; ++k) {
       if (k > 0) s = hn::ShiftLeft<7>(s);
-      s = Quads()(d8, s, first, hn::LoadU(di8, digits + k * x.n));
-      s = Quads()(d8, s, second, hn::LoadU(di8, digits + k * x.n + x.n / 2));
+      s = Quads()(d8, s, first, hn::LoadU(di8, digits + k * x.stride));
+      s = Quads()(d8, s, second, hn::LoadU(di8, digits + k * x.stride + x.stride / 2));
     }
-    s = hn::Sub(s, hn::LoadU(d32, x.zero.data() + (row + a) * x.n / 8 + i / 4));
+    s = hn::Sub(s, hn::LoadU(d32, x.zero(row + a) + i / 4));
     sum[a] = hn::MulAdd(hn::ConvertTo(d, s), scales, sum[a]);
   }
 }
@@ -306,9 +319,9 @@ void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x,
   for (int a = 0; a < kX; ++a) {
     float sum = 0.0f;
     for (std::int64_t i = 0; i < x.n; ++i) {
-      sum +=
-          i4_value(w, scale, i) *
-          whole_digits(x, row + a, i % kI4Group / kI4GroupBytes * x.n / 2 + i / kI4Group * kI4GroupBytes + i % kI4GroupBytes);
+      sum += i4_value(w, scale, i) *
+             whole_digits(x, row + a,
+                          i % kI4Group / kI4GroupBytes * x.stride / 2 + i / kI4Group * kI4GroupBytes + i % kI4GroupBytes);
     }
     y[a] = x.scale[row + a] * sum;
   }

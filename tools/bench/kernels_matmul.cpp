@@ -10,7 +10,7 @@ namespace rwkv::bench {
 namespace {
 
 // Matrices that lie one after the other in memory larger than most caches: as in a model, all others are read before one is
-// read again. Every byte is the same, and with it every weight about 0.05, 1.3 (fp16), a 61, or -15 and 64 times 0.05 (i4).
+// read again. Every byte is the same, scales of i4 included: a weight is about 0.05 (fp32, bf16), 1.3 (fp16), or a 61.
 class Weights {
  public:
   explicit Weights(const Matrix& shape) : matrix_(shape), bytes_(shape.n_out * shape.n_in * bytes_of(shape.type)) {
@@ -19,9 +19,10 @@ class Weights {
   }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
   [[nodiscard]] Matrix next() {
-    static const Buffer memory = filled();
-    matrix_.data = static_cast<const std::byte*>(memory.data()) + turn_++ % (kMemory / bytes_) * bytes_;
-    matrix_.scale = static_cast<const std::uint16_t*>(matrix_.data) + matrix_.n_out * matrix_.n_in / 4;  // i4
+    const std::byte* const data = memory_ + turn_++ % (kMemory / bytes_) * bytes_;
+    matrix_.data = data;
+    if (matrix_.type == DType::i4)
+      matrix_.scale = reinterpret_cast<const std::uint16_t*>(data + matrix_.n_out * matrix_.n_in / 2);
     return matrix_;
   }
 
@@ -32,8 +33,13 @@ class Weights {
     std::fill_n(static_cast<std::byte*>(memory.data()), kMemory, std::byte{0x3d});
     return memory;
   }
+  static const std::byte* all() {
+    static const Buffer memory = filled();
+    return static_cast<const std::byte*>(memory.data());
+  }
 
   Matrix matrix_;
+  const std::byte* memory_ = all();
   std::int64_t bytes_, turn_ = 0;
   Floats scales_ = floats(65536, 0.001f, 0.002f);
 };
