@@ -63,7 +63,7 @@ RWKV_AVX512 void pack_x(const RowSource& from, std::uint16_t* panel) {
     const std::int64_t n = row < from.rows ? from.n : 0;
     for (std::int64_t k = 0; k < from.depth; k += 32) {
       __m512 low = _mm512_maskz_loadu_ps(lanes(n - k), x + k), high = _mm512_maskz_loadu_ps(lanes(n - k - 16), x + k + 16);
-      if (from.remainder) low = remainder(low), high = remainder(high);
+      for (int plane = 0; plane < from.plane; ++plane) low = remainder(low), high = remainder(high);
       _mm512_storeu_si512(panel + k * kPanel + row * 32, bits(_mm512_cvtne2ps_pbh(high, low)));
     }
   }
@@ -227,8 +227,8 @@ bool has_amx() {
 
 void nothing() {}
 
-constexpr Bf16Kernel kAvx512{"AVX512_BF16", nothing, multiply_avx512, nothing, pack_x, pack_w};
-constexpr Bf16Kernel kAmx{"AMX", begin_amx, multiply_amx, end_amx, pack_x, pack_w};
+constexpr Bf16Kernel kAvx512{"AVX512_BF16", false, nothing, multiply_avx512, nothing, pack_x, pack_w};
+constexpr Bf16Kernel kAmx{"AMX", true, begin_amx, multiply_amx, end_amx, pack_x, pack_w};
 
 }  // namespace
 

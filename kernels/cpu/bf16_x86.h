@@ -33,7 +33,7 @@ struct RowSource {
   const float* x;        // [rows, n], n apart
   std::int64_t rows, n;  // at most kPanel; any
   std::int64_t depth;    // of the panel, at least n, a multiple of 32
-  bool remainder;        // of x what rounding took away, rounded, instead of x
+  int plane;             // 0: x rounded; 1, 2: what the planes before it leave of x, rounded
 };
 
 // [rows, depth], ld apart; or, input-major, [depth, rows].
@@ -44,8 +44,9 @@ struct WeightSource {
 };
 
 struct Bf16Kernel {
-  const char* name;  // "AMX", "AVX512_BF16"
-  void (*begin)();   // before blocks, on each thread
+  const char* name;       // "AMX", "AVX512_BF16"
+  bool beats_f32_thrice;  // three products take less time than one of float32
+  void (*begin)();        // before blocks, on each thread
   void (*multiply)(const Bf16Block&);
   void (*end)();
   // panel[k / 32, m, k % 32] = x[m, k] rounded to nearest even, for m < rows; 0 beyond rows and n.

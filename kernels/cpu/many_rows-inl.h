@@ -18,8 +18,8 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
   const std::int64_t n = p.op->x.n_col, width = p.panel_width(), first = panel * width,
                      rows = std::min(width, p.rows() - first);
   std::byte* const to = p.panels + panel * p.panel_bytes();
-  for (std::int64_t plane = 0; p.bf16 && plane < p.planes(); ++plane) {
-    p.bf16->pack_x({p.x() + first * n, rows, n, p.depth(), plane == 1},
+  for (int plane = 0; p.bf16 && plane < p.planes(); ++plane) {
+    p.bf16->pack_x({p.x() + first * n, rows, n, p.depth(), plane},
                    reinterpret_cast<std::uint16_t*>(to + plane * p.plane_bytes()));
   }
   if (p.bf16) return;
@@ -27,8 +27,6 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
   if (rows < width) std::fill_n(floats, width * n, 0.0f);
   transpose(p.x() + first * n, n, rows, n, floats, width);
 }
-
-constexpr std::int64_t kResultsAhead = 8;  // rows
 
 // Rows [row, row + rows) of columns [first, first + count), from c [count, kMostRows], transposed.
 inline void finish_block(const Product& p, const float* c, std::int64_t row, std::int64_t rows, std::int64_t first,
@@ -120,74 +118,6 @@ void many_rows(const Product& p, std::int64_t first) {
     }
     finish_block(p, c, row, rows, first, count);
   }
-}
-
-// Rows [first, first + kBf16Block) of W, as far as there are, and bf16_depth() numbers of each from k.
-inline WeightSource bf16_block(const Product& p, std::int64_t first, std::int64_t k) {
-  const Matrix& w = p.op->weight;
-  const auto* const data = static_cast<const std::uint16_t*>(w.data);
-  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(p.bf16_depth(), w.n_in - k);
-  if (w.input_major) return {data + k * w.n_out + first, w.n_out, rows, depth, true};
-  return {data + first * w.n_in + k, w.n_in, rows, depth, false};
-}
-
-// The block after that at (first, k), to be asked for.
-inline Ahead bf16_ahead(const Product& p, std::int64_t first, std::int64_t k) {
-  k += p.bf16_depth();
-  if (k >= p.op->weight.n_in) {
-    k = 0;
-    first += kBf16Block;
-  }
-  if (first >= p.op->weight.n_out) return {};
-  const WeightSource next = bf16_block(p, first, k);
-  return {next.w, next.ld, next.input_major ? next.depth : next.rows, next.input_major ? next.rows : next.depth};
-}
-
-// c [rows, kBf16Block] (+)= the panels of x from row `row` on times a block of W, from its number k on.
-inline void multiply_bf16(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t k, const WeightSource& w,
-                          const std::uint32_t* packed, Ahead& ahead, float* c) {
-  constexpr std::int64_t kTwo = 2 * kPanel;
-  const std::int64_t depth = (w.depth + 31) / 32 * 32;
-  const std::int64_t blocks = (rows + kTwo - 1) / kTwo * p.planes();
-  Bf16Block block{.depth = depth, .ldc = kBf16Block, .ahead = &ahead, .lines = (32 + blocks - 1) / blocks};
-  for (std::int64_t r = 0; r < rows; r += kTwo) {
-    block.one = rows - r <= kPanel;
-    for (std::int64_t column = 0; column < w.rows; column += kTwo) {
-      block.w[0] = packed + column * depth / 2;
-      block.w[1] = block.w[0] + kPanel * depth / 2;
-      block.c = c + r * kBf16Block + column;
-      for (std::int64_t plane = 0; plane < p.planes(); ++plane) {
-        const std::byte* const panel = p.panels + (row + r) / kPanel * p.panel_bytes() + plane * p.plane_bytes();
-        block.x[0] = reinterpret_cast<const std::uint16_t*>(panel) + k * kPanel;
-        block.x[1] = reinterpret_cast<const std::uint16_t*>(panel + p.panel_bytes()) + k * kPanel;
-        block.add = k > 0 || plane > 0;
-        p.bf16->multiply(block);
-      }
-    }
-  }
-}
-
-// Columns [first, first + kBf16Block) for many rows, x rounded to bfloat16.
-inline void many_rows_bf16(const Product& p, std::int64_t first) {
-  const Matrix& w = p.op->weight;
-  const std::int64_t count = std::min(kBf16Block, w.n_out - first);
-  alignas(64) std::uint32_t packed[kBf16Block * kBf16Depth / 2];
-  alignas(64) float c[kMostRows * kBf16Block];
-  p.bf16->begin();
-  for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
-    const std::int64_t rows = std::min(kMostRows, p.rows() - row);
-    for (std::int64_t k = 0; k < w.n_in; k += p.bf16_depth()) {
-      const WeightSource block = bf16_block(p, first, k);
-      if (row == 0 || w.n_in > p.bf16_depth()) p.bf16->pack_w(block, packed);
-      Ahead ahead = bf16_ahead(p, first, k);
-      multiply_bf16(p, row, rows, k, block, packed, ahead, c);
-    }
-    for (std::int64_t r = 0; r < rows; ++r) {
-      prefetch_result(*p.op, row + r + kResultsAhead, first, count);
-      finish(*p.op, p.scaled, row + r, first, count, c + r * kBf16Block);
-    }
-  }
-  p.bf16->end();
 }
 
 }  // namespace rwkv::cpu::HWY_NAMESPACE

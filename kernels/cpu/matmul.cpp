@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/few_rows-inl.h"
 #include "kernels/cpu/many_rows-inl.h"
+#include "kernels/cpu/many_rows_bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {

@@ -28,23 +28,27 @@ constexpr std::int64_t kBlock = 48;       // with many: rows of W in a block, a 
 constexpr std::int64_t kDepth = 256;      // numbers of each (float32: with a panel of x it fits the first-level cache)
 constexpr std::int64_t kBf16Block = 64;   // the same for bfloat16
 constexpr std::int64_t kBf16Depth = 1024;
-constexpr std::int64_t kBf16Shallow = 256;  // with two planes: both and a block of W fit the first-level cache
+constexpr std::int64_t kBf16Shallow =
+    256;  // with several planes: they and a block of W fit the first-level cache; and of what is widened
 // Rows up to which x is the sum of two bfloat16, 16 bits, so that sequences decoding together get the logits they get alone.
 // More rows are a prompt: x is rounded once, 8 bits like the weights.
 constexpr std::int64_t kTwoPlanes = 32;
 constexpr std::int64_t kMostRows = 512;  // of x that one pass over W serves
 
+constexpr std::int64_t kResultsAhead = 8;  // rows that finish() will need
+
 // The input of an i8 matrix, prepared once per call (spec 2.9):
 //   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
 struct Scaled {
-  std::vector<float> x;    // [R, n_in], times ry
-  std::vector<float> sum;  // [R], of x
-  std::vector<float> my;   // [R], sum of x my
+  std::vector<float> x;     // [R, n_in], times ry
+  std::vector<float> sum;   // [R], of x
+  std::vector<float> my;    // [R], sum of x my
+  std::vector<float> half;  // [R], of x ry / 2, which the products y lack; empty: they do not
 };
 
 inline Scaled scale_input(const MatMul& op) {
   const std::int64_t n = op.x.n_col, rows = op.x.n_row;
-  Scaled s{std::vector<float>(rows * n), std::vector<float>(rows), std::vector<float>(rows)};
+  Scaled s{std::vector<float>(rows * n), std::vector<float>(rows), std::vector<float>(rows), {}};
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* const x = op.x.data + r * n;
     float* const scaled = s.x.data() + r * n;
@@ -96,6 +100,7 @@ HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row,
     if (op.weight.type == DType::i8) {
       const auto offset =
           hn::MulAdd(hn::LoadU(d, op.weight.mx + first + i), hn::Set(d, scaled.sum[row]), hn::Set(d, scaled.my[row]));
+      if (!scaled.half.empty()) value = hn::Add(value, hn::Set(d, scaled.half[row]));
       value = hn::MulAdd(value, hn::LoadU(d, op.weight.rx + first + i), offset);
     }
     if (op.bias) value = hn::Add(value, hn::LoadU(d, op.bias + first + i));
@@ -126,7 +131,21 @@ struct Product {
       if (type == DType::i8) digits = digits_for_i8(x(), rows(), op->weight.n_in);
       if (type == DType::i4) digits = digits_for_i4(x(), rows(), op->weight.n_in);
     }
-    if (type == DType::bf16 && rows() > kFewRows) bf16 = kernel_for_bf16();
+    if (rows() <= kFewRows || type == DType::f32 || type == DType::f16) return;
+    bf16 = kernel_for_bf16();
+    if (type != DType::i8) return;
+    if (bf16 && !bf16->beats_f32_thrice) bf16 = nullptr;
+    if (bf16) scaled.half = half_sums();
+  }
+
+  [[nodiscard]] std::vector<float> half_sums() const {
+    const std::int64_t n = op->x.n_col;
+    std::vector<float> half;
+    for (std::int64_t r = 0; r < rows(); ++r) {
+      const float* const row = x() + r * n;
+      half.push_back(0.5f * sum_vectors(n, [row](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, row + i); }));
+    }
+    return half;
   }
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
@@ -147,12 +166,16 @@ struct Product {
   [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(rows()); }
   [[nodiscard]] std::int64_t n_panels() const { return (rows() + panel_width() - 1) / panel_width(); }
   [[nodiscard]] std::int64_t depth() const { return bf16 ? (op->weight.n_in + 31) / 32 * 32 : op->weight.n_in; }
-  [[nodiscard]] std::int64_t planes() const { return bf16 && rows() <= kTwoPlanes ? 2 : 1; }
-  [[nodiscard]] std::int64_t bf16_depth() const { return planes() == 2 ? kBf16Shallow : kBf16Depth; }
+  // i8 has the results of float32 at any number of rows, as its numbers are exact.
+  [[nodiscard]] int planes() const { return !bf16 ? 1 : op->weight.type == DType::i8 ? 3 : rows() <= kTwoPlanes ? 2 : 1; }
+  [[nodiscard]] std::int64_t bf16_depth() const {
+    return planes() > 1 || op->weight.type != DType::bf16 ? kBf16Shallow : kBf16Depth;
+  }
   [[nodiscard]] std::int64_t plane_bytes() const { return panel_width() * depth() * (bf16 ? 2 : 4); }
   [[nodiscard]] std::int64_t panel_bytes() const { return plane_bytes() * planes(); }
   [[nodiscard]] bool same_panels(const Product& other) const {
-    return x() == other.x() && rows() == other.rows() && op->x.n_col == other.op->x.n_col && bf16 == other.bf16;
+    return x() == other.x() && rows() == other.rows() && op->x.n_col == other.op->x.n_col && bf16 == other.bf16 &&
+           planes() == other.planes();
   }
 };
 

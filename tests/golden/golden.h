@@ -88,6 +88,17 @@ inline double max_difference(std::span<const float> a, std::span<const float> b)
   return most;
 }
 
+// Root mean square of the differences, relative to that of the expected values.
+inline double relative_error(std::span<const float> found, std::span<const float> expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  double errors = 0, squares = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    errors += std::pow(double(found[i]) - expected[i], 2);
+    squares += std::pow(double(expected[i]), 2);
+  }
+  return std::sqrt(errors / squares);
+}
+
 // Largest difference of two states, relative to the largest value of the array.
 inline double state_difference(const State& state, const std::vector<std::vector<float>>& expected) {
   double most = 0;

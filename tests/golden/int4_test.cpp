@@ -2,6 +2,7 @@
 // Models with 4-bit weights against the same numbers as float32 weights: two ways through loader and kernels.
 #include "checkpoint/safetensors_writer.h"
 #include "golden/golden.h"
+#include "kernels/cpu/bf16_x86.h"
 #include "unit/made_checkpoint.h"
 #include "weights/i4.h"
 
@@ -68,6 +69,10 @@ class Int4Models : public testing::TestWithParam<GoldenModel> {};
 // numbers of average size: 10 times the bound of fp32 (logits_test.cpp). Seen: 1.3e-4.
 constexpr double kBound = 5e-4;
 
+// More rows are rounded as those of bf16 models, where the processor multiplies bfloat16.
+// Seen: 0.012 (8 bits of x) and 0.008.
+constexpr double kRoundedBound = 0.03;
+
 // Token by token, in few rows and all at once: all kernels.
 TEST_P(Int4Models, LogitsAreThoseOfTheSameNumbersAsFloat32) {
   const auto tokens = load_golden(GetParam().golden).tokens;
@@ -77,7 +82,11 @@ TEST_P(Int4Models, LogitsAreThoseOfTheSameNumbersAsFloat32) {
     const Logits expected = run(numbers, "cpu fp32", tokens, length);
     for (const auto& [path, strategy] : {std::pair(packed, "cpu fp32i4"), {packed, "auto"}, {packed, "cpu fp32"}}) {
       const Logits found = run(path, strategy, tokens, length);
-      EXPECT_LE(max_difference(found.values, expected.values), kBound) << strategy << " " << length;
+      if (length > 8 && cpu::bf16_kernel() && strategy != std::string("cpu fp32")) {
+        EXPECT_LE(relative_error(found.values, expected.values), kRoundedBound) << strategy << " " << length;
+      } else {
+        EXPECT_LE(max_difference(found.values, expected.values), kBound) << strategy << " " << length;
+      }
     }
   }
 }

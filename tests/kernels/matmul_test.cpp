@@ -106,11 +106,18 @@ double activated(Activation activation, double y) {
   return y;
 }
 
-// x as the kernels multiply it (see MatMul in kernels.h).
+bool is_rounded(const KernelTable& table, const MatMul& op) {
+  return table.rounds_x && (op.weight.type == DType::bf16 || op.weight.type == DType::i4) && op.x.n_row > 8;
+}
+
+// x and W as the kernels multiply them (see MatMul in kernels.h).
 float multiplied(const KernelTable& table, const MatMul& op, float x) {
-  if (!table.rounds_x || op.weight.type != DType::bf16 || op.x.n_row <= 8) return x;
+  if (!is_rounded(table, op)) return x;
   const float rounded = bf16_to_f32(f32_to_bf16(x));
   return op.x.n_row > 32 ? rounded : rounded + bf16_to_f32(f32_to_bf16(x - rounded));
+}
+double multiplied_weight(const KernelTable& table, const MatMul& op, double w) {
+  return is_rounded(table, op) ? bf16_to_f32(f32_to_bf16(static_cast<float>(w))) : w;
 }
 
 // Rounding of a sum of n terms: about sqrt(n) half ulps of the sum of their sizes, 16 more for what follows it; an i8 matrix
@@ -122,7 +129,7 @@ void expect_product(const KernelTable& table, const MatMul& op, const Weight& w,
     const std::int64_t r = at / w.matrix.n_out, m = at % w.matrix.n_out;
     double y = op.bias ? op.bias[m] : 0.0, size = std::abs(y);
     for (std::int64_t i = 0; i < n; ++i) {
-      const double x = multiplied(table, op, op.x.data[r * n + i]), term = w.value[m * n + i] * x;
+      const double x = multiplied(table, op, op.x.data[r * n + i]), term = multiplied_weight(table, op, w.value[m * n + i]) * x;
       y += term;
       size += op.weight.type == DType::i8
                   ? std::abs(x) * (256 * std::abs(w.rx[m] * w.ry[i]) + std::abs(w.mx[m]) + std::abs(w.my[i]))
