@@ -65,12 +65,6 @@ std::optional<DType> stored_type(FileType type) {
   }
 }
 
-// Not initialised: it is about to be written.
-template <class T>
-std::unique_ptr<T[]> staging(std::int64_t n) {
-  return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n));
-}
-
 std::int64_t rows_at_once(std::int64_t n_row, std::int64_t row_bytes) {
   const std::int64_t part = n_row * row_bytes < kSmallMatrix ? kSmallPart : kPart;
   return std::clamp<std::int64_t>(part / std::max<std::int64_t>(row_bytes, 1), 1, std::max<std::int64_t>(n_row, 1));
@@ -197,11 +191,11 @@ void WeightLoader::read_as(DType type, const TensorInfo& tensor, std::int64_t fi
     file_.read_stored(tensor, first, {out, static_cast<std::size_t>(n * bytes_of(type))});
   } else if (stored) {
     const std::int64_t bytes = n * bytes_of(*stored);
-    const auto in = staging<std::byte>(bytes);
+    const auto in = log_.staging.lease<std::byte>(bytes);
     file_.read_stored(tensor, first, {in.get(), static_cast<std::size_t>(bytes)});
     convert(tensor, *stored, in.get(), type, out, n);
   } else {
-    const auto in = staging<float>(n);
+    const auto in = log_.staging.lease<float>(n);
     file_.read(tensor, first, {in.get(), static_cast<std::size_t>(n)});
     convert(tensor, DType::f32, in.get(), type, out, n);
   }
@@ -210,7 +204,7 @@ void WeightLoader::read_as(DType type, const TensorInfo& tensor, std::int64_t fi
 
 void WeightLoader::convert(const TensorInfo& tensor, DType from, const void* in, DType to, void* out, std::int64_t n) const {
   if (!converter(from, to)(in, out, n)) return;
-  const auto values = staging<float>(n);
+  const auto values = log_.staging.lease<float>(n);
   converter(from, DType::f32)(in, values.get(), n);
   for (std::int64_t i = 0; i < n; ++i) {
     if (!std::isfinite(values[i]) || (f32_to_f16(values[i]) & 0x7fff) != 0x7c00) continue;
@@ -261,7 +255,7 @@ void WeightLoader::store(const Matrix& matrix, std::int64_t first, std::int64_t 
   if (!matrix.input_major) {
     return device_->upload(memory + first * n_in * size, rows, static_cast<std::size_t>(n * n_in * size));
   }
-  const auto columns = staging<std::byte>(n * n_in * size);
+  const auto columns = log_.staging.lease<std::byte>(n * n_in * size);
   transpose(size, rows, n, n_in, 0, n_in, columns.get());
   for (std::int64_t i = 0; i < n_in; ++i) {
     device_->upload(memory + (i * matrix.n_out + first) * size, columns.get() + i * n * size,
@@ -277,7 +271,7 @@ Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in
   auto* const memory = static_cast<std::byte*>(const_cast<void*>(matrix.data));
   each_part(n_out, rows_at_once(n_out, row_bytes), [&](std::int64_t first, std::int64_t n) {
     if (direct) return fill(first, n, memory + first * row_bytes);
-    const auto host = staging<std::byte>(n * row_bytes);
+    const auto host = log_.staging.lease<std::byte>(n * row_bytes);
     fill(first, n, host.get());
     store(matrix, first, n, host.get());
   });
@@ -298,8 +292,8 @@ WeightLoader::FillRows WeightLoader::rows_of_i8(const TensorInfo& tensor, std::i
   auto vectors = quantized_vectors(tensor.name, tensor.count() / n_in, n_in);
   return [this, &tensor, n_in, type, vectors](std::int64_t first, std::int64_t n, std::byte* out) {
     const auto count = static_cast<std::size_t>(n * n_in);
-    const auto q = staging<std::uint8_t>(n * n_in);
-    const auto values = staging<float>(n * n_in);
+    const auto q = log_.staging.lease<std::uint8_t>(n * n_in);
+    const auto values = log_.staging.lease<float>(n * n_in);
     file_.read_bytes(tensor, first * n_in, {q.get(), count});
     dequantize(vectors, first, {q.get(), count}, {values.get(), count});
     convert(tensor, DType::f32, values.get(), type, out, n * n_in);
@@ -310,9 +304,9 @@ WeightLoader::FillRows WeightLoader::rows_of_i8(const TensorInfo& tensor, std::i
 WeightLoader::FillRows WeightLoader::rows_of_i4(const TensorInfo& tensor, std::int64_t n_in, DType type) {
   return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
     const std::int64_t count = n * n_in;
-    const auto q = staging<std::uint8_t>(i4_bytes(count));
-    const auto scale = staging<std::uint16_t>(i4_scales(count));
-    const auto values = staging<float>(count);
+    const auto q = log_.staging.lease<std::uint8_t>(i4_bytes(count));
+    const auto scale = log_.staging.lease<std::uint16_t>(i4_scales(count));
+    const auto values = log_.staging.lease<float>(count);
     read_i4(tensor, first * n_in, count, q.get(), scale.get());
     dequantize_i4(q.get(), scale.get(), {values.get(), static_cast<std::size_t>(count)});
     convert(tensor, DType::f32, values.get(), type, out, count);
@@ -399,12 +393,12 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
   const FillRows fill = as_stored ? FillRows() : rows_of(tensor, n_in, DType::f32);
   const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + kI4Group - 1) / kI4Group * kI4Group;
   each_part(n_out, at_once, [&](std::int64_t first, std::int64_t n) {
-    const auto q = staging<std::uint8_t>(i4_bytes(n * n_in));
-    const auto scale = staging<std::uint16_t>(i4_scales(n * n_in));
+    const auto q = log_.staging.lease<std::uint8_t>(i4_bytes(n * n_in));
+    const auto scale = log_.staging.lease<std::uint16_t>(i4_scales(n * n_in));
     if (as_stored) {
       read_i4(tensor, first * n_in, n * n_in, q.get(), scale.get());
     } else {
-      const auto values = staging<float>(n * n_in);
+      const auto values = log_.staging.lease<float>(n * n_in);
       fill(first, n, reinterpret_cast<std::byte*>(values.get()));
       quantize_i4({values.get(), static_cast<std::size_t>(n * n_in)}, q.get(), scale.get());
     }
@@ -415,8 +409,8 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
       put(memory + i4_bytes(first * n_in), q.get(), i4_bytes(n * n_in));
       return put(scales + i4_scales(first * n_in) * kScaleBytes, scale.get(), i4_scales(n * n_in) * kScaleBytes);
     }
-    const auto columns = staging<std::uint8_t>(i4_bytes(n * n_in));
-    const auto column_scales = staging<std::uint16_t>(i4_scales(n * n_in));
+    const auto columns = log_.staging.lease<std::uint8_t>(i4_bytes(n * n_in));
+    const auto column_scales = log_.staging.lease<std::uint16_t>(i4_scales(n * n_in));
     transpose_i4(q.get(), n, n_in, columns.get());
     transpose(scale.get(), n, i4_scales(n_in), 0, i4_scales(n_in), column_scales.get());
     for (std::int64_t i = 0; i < n_in; ++i)
@@ -471,7 +465,7 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
   if (n_out == kAnySize) n_out = tensor->count() / parts / n_in;
   const DType type = placement_.type;
   const std::int64_t stored_row = n_out * bytes_of(type);
-  const auto stored = staging<std::byte>(n_in * stored_row);
+  const auto stored = log_.staging.lease<std::byte>(n_in * stored_row);
   each_part(n_in, rows_at_once(n_in, stored_row), [&](std::int64_t first, std::int64_t n) {
     read_as(type, *tensor, (part * n_in + first) * n_out, n * n_out, stored.get() + first * stored_row);
   });

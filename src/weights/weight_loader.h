@@ -17,6 +17,7 @@
 #include "kernels/tensor.h"
 #include "plan/plan.h"
 #include "weights/quantize.h"
+#include "weights/staging.h"
 #include "weights/weight_memory.h"
 
 namespace rwkv {
@@ -30,7 +31,8 @@ struct LoadLog {
   std::vector<std::string> problems;        // "missing blocks.0.ln0.weight, expected [64]"
   std::int64_t weight_bytes = 0;
   std::atomic<std::int64_t> bytes_read = 0;
-  std::uint64_t fingerprint = kFnv1aStart;                // FNV-1a of all vectors: the same for every type of weights
+  std::uint64_t fingerprint = kFnv1aStart;  // FNV-1a of all vectors: the same for every type of weights
+  Staging staging;
   std::function<void(std::int64_t bytes_read)> progress;  // called by the loading thread only; may throw
 };
 
