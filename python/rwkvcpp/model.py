@@ -148,8 +148,8 @@ class Placed:
 
     @property
     def wtype(self) -> Any:
-        """The type of the matrices in memory; without torch, which has one, bfloat16 is a text."""
-        return _dtype("uint8" if self.kind.endswith("i8") else _TYPES[self.kind])
+        """The type of the matrices in memory (i4: two numbers to a byte); without torch, which has one, bfloat16 is a text."""
+        return _dtype("uint8" if self.kind.endswith(("i8", "i4")) else _TYPES[self.kind])
 
 
 def _dtype(name: str) -> Any:
