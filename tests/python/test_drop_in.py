@@ -240,11 +240,12 @@ def test_weights_and_conversion_say_what_to_do_instead(demo):
 
 
 def test_strategy_has_an_entry_for_every_layer_and_the_head():
-    model = RWKV(str(MODELS / "random-v6"), "cpu fp32 *1 -> cpu bf16 *1 -> cpu fp32i8", verbose=False)
-    assert [layer.kind for layer in model.strategy] == ["fp32", "bf16", "fp32i8", "fp32i8"]
+    model = RWKV(str(MODELS / "random-v6"), "cpu fp32 *1 -> cpu bf16 *1 -> cpu fp32i8 *1 -> cpu fp32i4", verbose=False)
+    assert [layer.kind for layer in model.strategy] == ["fp32", "bf16", "fp32i8", "fp32i4"]
     assert {layer.device for layer in model.strategy} == {"cpu"} and not any(layer.stream for layer in model.strategy)
     if "torch" not in sys.modules:
-        assert model.strategy[0].atype == model.strategy[0].wtype == np.float32 and model.strategy[3].wtype == np.uint8
+        assert model.strategy[0].atype == model.strategy[0].wtype == np.float32
+        assert model.strategy[2].wtype == model.strategy[3].wtype == np.uint8
 
 
 def test_verbose_prints_to_stdout_and_quiet_does_not(capsys):
