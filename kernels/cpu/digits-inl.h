@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of few rows of x with 8- and 4-bit weights in integers: converting weights to float32 is slower than reading them.
-//   x = scale (2^14 a + 2^7 b + c), a, b, c of -64 .. 64: 21 bits of the row's largest number, and every sum of them is exact
+//   x = scale (2^14 a + 2^7 b + c), a, b, c of -64 .. 64: 21 bits of the row's largest number, and every sum of them is exact;
+//   i4 with VNNI: x = scale (2^8 a + b), 16 bits, as what is left is far below the rounding of such weights
 // Included once per instruction set, hence the guard that toggles.
 #if defined(RWKV_CPU_DIGITS_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKV_CPU_DIGITS_INL
@@ -24,9 +25,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 
-constexpr int kDigits = 3;
+struct DigitForm {
+  int count, bits;  // of a digit
+  float largest;    // what the row's largest number becomes
+};
+constexpr DigitForm kThreeDigits{3, 7, 0x1p20f};
+constexpr DigitForm kTwoDigits{2, 8, 127 * 256};
 
-// AVX-512 and NEON have 32 registers, the others 16: kDigits sums for each row of x.
+// AVX-512 and NEON have 32 registers, the others 16: three sums for each row of x.
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr int kDigitRows = 8;
 #else
@@ -39,20 +45,20 @@ struct alignas(64) CacheLine {
 };
 
 struct Digits {
-  std::int64_t n = 0;       // of a row
-  std::int64_t stride = 0;  // from digit to digit of a row
-  std::vector<CacheLine>
-      memory;  // digits: [R, kDigits, stride]; for i4 all first halves of groups, at stride / 2 the second ones
-  std::vector<CacheLine> zeros;  // i4: [R, stride / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
-  std::vector<float> scale;      // [R]; NaN where x holds NaN or infinity
-  std::vector<float> half_sum;   // i8: [R], of x / 2
+  DigitForm form{};
+  std::int64_t n = 0;             // of a row
+  std::int64_t stride = 0;        // from digit to digit of a row
+  std::vector<CacheLine> memory;  // [R, count, stride]; for i4 all first halves of groups, at stride / 2 the second ones
+  std::vector<CacheLine> zeros;   // i4: [R, stride / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
+  std::vector<float> scale;       // [R]; NaN where x holds NaN or infinity
+  std::vector<float> half_sum;    // i8: [R], of x / 2
 
   Digits() = default;
-  Digits(std::int64_t rows, std::int64_t n_col, std::int64_t whole)
-      : n(n_col), stride((n_col + whole - 1) / whole * whole), memory(rows * kDigits * stride / 64), scale(rows) {}
+  Digits(DigitForm digits, std::int64_t rows, std::int64_t n_col, std::int64_t whole)
+      : form(digits), n(n_col), stride((n + whole - 1) / whole * whole), memory(rows * form.count * stride / 64), scale(rows) {}
 
   [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit = 0) const {
-    return reinterpret_cast<const std::int8_t*>(memory.data()) + (r * kDigits + digit) * stride;
+    return reinterpret_cast<const std::int8_t*>(memory.data()) + (r * form.count + digit) * stride;
   }
   [[nodiscard]] std::int8_t* row(std::int64_t r) { return const_cast<std::int8_t*>(std::as_const(*this).row(r)); }
   [[nodiscard]] std::int32_t* zero(std::int64_t r) { return const_cast<std::int32_t*>(std::as_const(*this).zero(r)); }
@@ -61,43 +67,43 @@ struct Digits {
   }
 };
 
-// One row: x[i] = scale whole[i] = scale (2^14 digit[0, i] + 2^7 digit[1, i] + digit[2, i]). Returns the scale.
-HWY_INLINE float split(const float* x, std::int64_t n, std::int32_t* whole, std::int8_t* digit, std::int64_t stride) {
-  float most = 0.0f;
+// One row: x[i] = scale whole[i], and whole[i] in digits, the highest first, stride apart. Returns the scale.
+HWY_INLINE float split(const float* x, std::int64_t n, DigitForm form, std::int32_t* whole, std::int8_t* digit,
+                       std::int64_t stride) {
   const float poison =
       sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::Zero(d)); });
-  {
-    const F32 d;
-    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    auto largest = hn::Zero(d);
-    std::int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
-    most = hn::GetLane(hn::MaxOfLanes(d, largest));
-    for (; i < n; ++i) most = std::max(most, std::abs(x[i]));
-  }
-  const float inverse = most > 0x1p-100f ? 0x1p20f / most : 0.0f;
+  const F32 d_all;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d_all));
+  auto largest = hn::Zero(d_all);
+  std::int64_t at = 0;
+  for (; at + lanes <= n; at += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d_all, x + at)));
+  float most = hn::GetLane(hn::MaxOfLanes(d_all, largest));
+  for (; at < n; ++at) most = std::max(most, std::abs(x[at]));
+  const float inverse = most > 0x1p-100f ? form.largest / most : 0.0f;
   for_vectors(n, [&](auto d, std::int64_t i) HWY_ATTR {
     const hn::RebindToSigned<decltype(d)> di;
     const hn::Rebind<std::int8_t, decltype(d)> d8;
-    const auto low = hn::Set(di, 127), half = hn::Set(di, 64);
-    const auto t = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
-    const auto c = hn::Sub(hn::And(hn::Add(t, half), low), half);
-    const auto upper = hn::ShiftRight<7>(hn::Sub(t, c));
-    const auto b = hn::Sub(hn::And(hn::Add(upper, half), low), half);
-    const auto a = hn::ShiftRight<7>(hn::Sub(upper, b));
-    hn::StoreU(t, di, whole + i);
-    hn::StoreU(hn::DemoteTo(d8, a), d8, digit + i);
-    hn::StoreU(hn::DemoteTo(d8, b), d8, digit + stride + i);
-    hn::StoreU(hn::DemoteTo(d8, c), d8, digit + 2 * stride + i);
+    const auto mask = hn::Set(di, (1 << form.bits) - 1), half = hn::Set(di, 1 << form.bits >> 1);
+    auto left = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
+    hn::StoreU(left, di, whole + i);
+    for (int k = form.count - 1; k > 0; --k) {
+      const auto lowest = hn::Sub(hn::And(hn::Add(left, half), mask), half);
+      hn::StoreU(hn::DemoteTo(d8, lowest), d8, digit + k * stride + i);
+      left = hn::ShiftRightSame(hn::Sub(left, lowest), form.bits);
+    }
+    hn::StoreU(hn::DemoteTo(d8, left), d8, digit + i);
   });
-  return (inverse > 0.0f ? most * 0x1p-20f : 0.0f) + poison;
+  return (inverse > 0.0f ? most / form.largest : 0.0f) + poison;
 }
 
+// Whether AddQuadsVnni is what multiplies.
+inline bool is_vnni() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 && has_vnni(); }
+
 inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out(rows, n, 64);
+  Digits out(kThreeDigits, rows, n, 64);
   std::vector<std::int32_t> whole(n);
   for (std::int64_t r = 0; r < rows; ++r) {
-    out.scale[r] = split(x + r * n, n, whole.data(), out.row(r), out.stride);
+    out.scale[r] = split(x + r * n, n, out.form, whole.data(), out.row(r), out.stride);
     std::int64_t sum = 0;
     for (const std::int32_t t : whole) sum += t;
     out.half_sum.push_back(0.5f * out.scale[r] * static_cast<float>(sum));
@@ -107,7 +113,7 @@ inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
 
 // n is a multiple of kI4Group.
 inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out(rows, n, 128);
+  Digits out(is_vnni() ? kTwoDigits : kThreeDigits, rows, n, 128);
   const std::int64_t half = out.stride / 2;
   out.zeros.resize(rows * out.stride / 8 * sizeof(std::int32_t) / sizeof(CacheLine));
   std::vector<std::int32_t> whole(out.stride);
@@ -117,7 +123,7 @@ inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
       std::copy_n(x + r * n + i, kI4GroupBytes, &apart[i / 2]);
       std::copy_n(x + r * n + i + kI4GroupBytes, kI4GroupBytes, &apart[half + i / 2]);
     }
-    out.scale[r] = split(apart.data(), out.stride, whole.data(), out.row(r), out.stride);
+    out.scale[r] = split(apart.data(), out.stride, out.form, whole.data(), out.row(r), out.stride);
     for (std::int64_t j = 0; j < half / 4; ++j) {
       const std::int32_t *const a = whole.data() + 4 * j, *const b = a + half;
       out.zero(r)[j] = kI4Zero * (a[0] + a[1] + a[2] + a[3] + b[0] + b[1] + b[2] + b[3]);
@@ -133,6 +139,7 @@ using I32 = hn::Repartition<std::int32_t, D8>;
 
 // sum[j] + w[4 j] x[4 j] + ... + w[4 j + 3] x[4 j + 3], w unsigned, x of -64 .. 64, so that two products fit 16 bits.
 struct AddQuads {
+  static constexpr DigitForm kI4Form = kThreeDigits;
   template <class D8>
   HWY_INLINE V<I32<D8>> operator()(D8, V<I32<D8>> sum, V<D8> w, V<hn::RebindToSigned<D8>> x) const {
     [[maybe_unused]] constexpr std::size_t kBytes = hn::MaxLanes(D8());
@@ -168,11 +175,10 @@ struct AddQuads {
 };
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-struct AddQuadsVnni : AddQuads {
-  using AddQuads::operator();
-  HWY_INLINE V<hn::ScalableTag<std::int32_t>> operator()(hn::ScalableTag<std::uint8_t>, V<hn::ScalableTag<std::int32_t>> sum,
-                                                         V<hn::ScalableTag<std::uint8_t>> w,
-                                                         V<hn::ScalableTag<std::int8_t>> x) const {
+struct AddQuadsVnni {
+  static constexpr DigitForm kI4Form = kTwoDigits;
+  template <class D8>
+  HWY_INLINE V<I32<D8>> operator()(D8, V<I32<D8>> sum, V<D8> w, V<hn::RebindToSigned<D8>> x) const {
     return {add_quads_vnni(sum.raw, w.raw, x.raw)};
   }
 };
@@ -183,6 +189,7 @@ using U8 = hn::ScalableTag<std::uint8_t>;
 // y[a] = x[row + a] (w + 0.5) for kX rows of x.
 template <class Quads, int kX>
 HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y) {
+  constexpr int kCount = kThreeDigits.count;
   constexpr int kChains = kX == 1 ? 2 : 1;  // hide the latency of the sums
   const U8 d8;
   const hn::RebindToSigned<U8> di8;
@@ -190,7 +197,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
   const std::int8_t* const digits = x.row(row);
-  V<I32<U8>> sum[kX][kChains][kDigits];
+  V<I32<U8>> sum[kX][kChains][kCount];
   for (auto& of_row : sum) {
     for (auto& chain : of_row) {
       for (auto& s : chain) s = hn::Zero(d32);
@@ -205,9 +212,9 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
       HWY_UNROLL(8)
       for (int a = 0; a < kX; ++a) {
         HWY_UNROLL(3)
-        for (int k = 0; k < kDigits; ++k) {
+        for (int k = 0; k < kCount; ++k) {
           sum[a][c][k] =
-              Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kDigits + k) * x.stride + i + c * lanes));
+              Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kCount + k) * x.stride + i + c * lanes));
         }
       }
     }
@@ -215,11 +222,11 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   for (int a = 0; a < kX; ++a) {
     float rest = 0.0f;
     for (std::int64_t j = i; j < x.n; ++j) {
-      const std::int8_t* const at = digits + a * kDigits * x.stride + j;
+      const std::int8_t* const at = digits + a * kCount * x.stride + j;
       rest += static_cast<float>(w[j] * (at[0] * 16384 + at[x.stride] * 128 + at[2 * x.stride]));
     }
     V<F32> total = hn::Zero(d);
-    for (int k = 0; k < kDigits; ++k) {
+    for (int k = 0; k < kCount; ++k) {
       auto s = sum[a][0][k];
       if constexpr (kChains == 2) s = hn::Add(s, sum[a][1][k]);
       total = hn::MulAdd(total, hn::Set(d, 128.0f), hn::ConvertTo(d, s));
@@ -261,8 +268,8 @@ HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale,
     const std::int8_t* const digits = x.row(row + a) + i;
     auto s = hn::Zero(d32);
     HWY_UNROLL(3)
-    for (int k = 0; k < kDigits; ++k) {
-      if (k > 0) s = hn::ShiftLeft<7>(s);
+    for (int k = 0; k < Quads::kI4Form.count; ++k) {
+      if (k > 0) s = hn::ShiftLeft<Quads::kI4Form.bits>(s);
       s = Quads()(d8, s, first, hn::LoadU(di8, digits + k * x.stride));
       s = Quads()(d8, s, second, hn::LoadU(di8, digits + k * x.stride + x.stride / 2));
     }
@@ -302,7 +309,9 @@ HWY_INLINE void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const
 struct AddQuads {};
 
 inline float whole_digits(const Digits& x, std::int64_t row, std::int64_t i) {
-  return static_cast<float>(x.row(row, 0)[i] * 16384 + x.row(row, 1)[i] * 128 + x.row(row, 2)[i]);
+  std::int32_t whole = 0;
+  for (int k = 0; k < x.form.count; ++k) whole = (whole << x.form.bits) + x.row(row, k)[i];
+  return static_cast<float>(whole);
 }
 
 template <class, int kX>

@@ -130,7 +130,7 @@ void digit_rows(const Product& p, std::int64_t first) {
 
 inline void digit_rows(const Product& p, std::int64_t first) {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  if (has_vnni()) return digit_rows<AddQuadsVnni>(p, first);
+  if (is_vnni()) return digit_rows<AddQuadsVnni>(p, first);
 #endif
   digit_rows<AddQuads>(p, first);
 }

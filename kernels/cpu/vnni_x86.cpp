@@ -12,7 +12,7 @@ std::atomic<bool> is_hidden = false;
 
 #if defined(__x86_64__)
 bool has_vnni() {
-  static const bool found = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
+  static const bool found = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   return found && !is_hidden;
 }
 #else

@@ -16,7 +16,8 @@ void hide_vnni(bool hidden);
 
 #if defined(__x86_64__)
 // An instruction the compiler is not told of, so that callers need no other target than their own: AVX-512.
-__attribute__((target("avx512f"), always_inline)) inline __m512i add_quads_vnni(__m512i sum, __m512i w, __m512i x) {
+template <class Vector>
+__attribute__((target("avx512f,avx512vl"), always_inline)) inline Vector add_quads_vnni(Vector sum, Vector w, Vector x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "vm"(x));
   return sum;
 }

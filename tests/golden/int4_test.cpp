@@ -65,9 +65,9 @@ Logits run(const std::filesystem::path& path, const char* strategy, std::span<co
 
 class Int4Models : public testing::TestWithParam<GoldenModel> {};
 
-// Few rows of x are rounded to 2^-21 of their largest number (kernels/cpu/digits-inl.h), some 10 times more than float32 rounds
-// numbers of average size: 10 times the bound of fp32 (logits_test.cpp). Seen: 1.3e-4.
-constexpr double kBound = 5e-4;
+// Few rows of x are rounded to 2^-15 of their largest number (kernels/cpu/digits-inl.h): 1 / 64 of what the 8 bits of bf16
+// weights do, which change logits by up to 0.17 (logits_test.cpp). Seen: 1.8e-3.
+constexpr double kBound = 5e-3;
 
 // More rows are rounded as those of bf16 models, where the processor multiplies bfloat16.
 // Seen: 0.012 (8 bits of x) and 0.008.
