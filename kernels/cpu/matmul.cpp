@@ -19,16 +19,21 @@ HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 namespace {
 
+// Columns [first, first + kFewColumns) for few rows.
+void multiply_few(const Product& p, std::int64_t first) {
+  if (p.digits.n > 0) return digit_rows(p, first);
+  with_load(p.op->weight.type, [&](auto load) HWY_ATTR { few_rows<decltype(load)>(p, first); });
+}
+
 void multiply(const Product& p, std::int64_t task) {
-  const std::int64_t first = task * p.columns();
+  const std::int64_t first = task * p.columns(), end = std::min(first + p.columns(), p.op->weight.n_out);
   if (p.in_parts()) return add_part(p, task);
   if (p.bf16) return many_rows_bf16(p, first);
-  if (p.digits.n > 0) return digit_rows(p, first);
-  if (p.op->weight.type == DType::i4) return many_rows<LoadI4>(p, first);
-  with_load(p.op->weight.type, [&](auto load) HWY_ATTR {
-    using Load = decltype(load);
-    p.panels ? many_rows<Load>(p, first) : few_rows<Load>(p, first);
-  });
+  if (p.panels) {
+    if (p.op->weight.type == DType::i4) return many_rows<LoadI4>(p, first);
+    return with_load(p.op->weight.type, [&](auto load) HWY_ATTR { many_rows<decltype(load)>(p, first); });
+  }
+  for (std::int64_t column = first; column < end; column += kFewColumns) multiply_few(p, column);
 }
 
 // Calls body(product, task) for all tasks of all products, `count(product)` of each.

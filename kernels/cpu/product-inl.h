@@ -21,12 +21,13 @@ HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 
 constexpr std::int64_t kFewRows = 8;
-constexpr std::int64_t kFewColumns = 16;  // of a task: with few rows,
-constexpr std::int64_t kPartsRows = 16;   // of x, up to which an input-major matrix is added up row by row, leaving rows out
-constexpr std::int64_t kPart = 256;       // of a task of an input-major matrix: its rows, so that sums do not depend on threads
-constexpr std::int64_t kBlock = 48;       // with many: rows of W in a block, a multiple of kRows,
-constexpr std::int64_t kDepth = 256;      // numbers of each (float32: with a panel of x it fits the first-level cache)
-constexpr std::int64_t kBf16Block = 64;   // the same for bfloat16
+constexpr std::int64_t kFewColumns = 16;   // at once with few rows: of a task as many as make
+constexpr std::int64_t kFewBytes = 65536;  // of W, so that claiming a task costs little beside it
+constexpr std::int64_t kPartsRows = 16;    // of x, up to which an input-major matrix is added up row by row, leaving rows out
+constexpr std::int64_t kPart = 256;      // of a task of an input-major matrix: its rows, so that sums do not depend on threads
+constexpr std::int64_t kBlock = 48;      // with many: rows of W in a block, a multiple of kRows,
+constexpr std::int64_t kDepth = 256;     // numbers of each (float32: with a panel of x it fits the first-level cache)
+constexpr std::int64_t kBf16Block = 64;  // the same for bfloat16
 constexpr std::int64_t kBf16Depth = 1024;
 constexpr std::int64_t kBf16Shallow =
     256;  // with several planes: they and a block of W fit the first-level cache; and of what is widened
@@ -150,7 +151,12 @@ struct Product {
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
   [[nodiscard]] const float* x() const { return scaled.x.empty() ? op->x.data : scaled.x.data(); }
-  [[nodiscard]] std::int64_t columns() const { return rows() <= kFewRows ? kFewColumns : bf16 ? kBf16Block : kBlock; }
+  [[nodiscard]] std::int64_t columns() const { return rows() <= kFewRows ? few_columns() : bf16 ? kBf16Block : kBlock; }
+  [[nodiscard]] std::int64_t few_columns() const {
+    const std::int64_t row_bytes =
+        op->weight.type == DType::i4 ? op->weight.n_in / 2 : op->weight.n_in * bytes_of(op->weight.type);
+    return std::max<std::int64_t>(1, kFewBytes / (kFewColumns * row_bytes)) * kFewColumns;
+  }
   [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
 
   // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.
