@@ -20,7 +20,8 @@ namespace rwkv::cpu {
 namespace {
 
 // 16 x 16 pairs, rows ld numbers apart, transposed. The blocks of 128 bits come in order by loading, four of each vector.
-RWKV_AVX512 inline void transpose_pairs(const std::uint16_t* w, std::int64_t ld, std::uint32_t* to) {
+RWKV_AVX512 inline void transpose_pairs(const std::uint16_t* w, std::int64_t ld, void* panel) {
+  auto* const to = static_cast<std::uint32_t*>(panel);
   for (int q = 0; q < 4; ++q) {
     __m512i r[4];
     for (int i = 0; i < 4; ++i) {
@@ -57,15 +58,31 @@ RWKV_AVX512 inline __mmask16 lanes(std::int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
+// Numbers [k, k + 32) of a row of x; 0 beyond its n.
+RWKV_AVX512 inline __m512i plane_of_row(const RowSource& from, std::int64_t row, std::int64_t k) {
+  const float* const x = from.x + row * from.n;
+  const std::int64_t n = row < from.rows ? from.n : 0;
+  __m512 low = _mm512_maskz_loadu_ps(lanes(n - k), x + k), high = _mm512_maskz_loadu_ps(lanes(n - k - 16), x + k + 16);
+  for (int plane = 0; plane < from.plane; ++plane) low = remainder(low), high = remainder(high);
+  return bits(_mm512_cvtne2ps_pbh(high, low));
+}
+
+// 16 numbers and the 16 after them as pairs.
+RWKV_AVX512 inline __m512i interleave_halves(__m512i x) {
+  const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(x));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(x, 1));
+  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
 RWKV_AVX512 void pack_x(const RowSource& from, std::uint16_t* panel) {
-  for (std::int64_t row = 0; row < kPanel; ++row) {
-    const float* const x = from.x + row * from.n;
-    const std::int64_t n = row < from.rows ? from.n : 0;
-    for (std::int64_t k = 0; k < from.depth; k += 32) {
-      __m512 low = _mm512_maskz_loadu_ps(lanes(n - k), x + k), high = _mm512_maskz_loadu_ps(lanes(n - k - 16), x + k + 16);
-      for (int plane = 0; plane < from.plane; ++plane) low = remainder(low), high = remainder(high);
-      _mm512_storeu_si512(panel + k * kPanel + row * 32, bits(_mm512_cvtne2ps_pbh(high, low)));
+  alignas(64) std::uint16_t tile[kPanel * 32];
+  for (std::int64_t k = 0; k < from.depth; k += 32) {
+    std::uint16_t* const to = from.order == PanelOrder::rows ? panel + k * kPanel : tile;
+    for (std::int64_t row = 0; row < kPanel; ++row) {
+      const __m512i x = plane_of_row(from, row, k);
+      _mm512_storeu_si512(to + row * 32, from.order == PanelOrder::halves ? interleave_halves(x) : x);
     }
+    if (to == tile) transpose_pairs(tile, 32, panel + k * kPanel);
   }
 }
 
@@ -78,12 +95,27 @@ RWKV_AVX512 inline __m512i pairs(const WeightSource& from, std::int64_t k, std::
   return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
 }
 
+// The same of 32 columns: two panels. Instructions interleave within 128 bits, so blocks of 64 are put in their places before.
+RWKV_AVX512 inline void interleave(const std::uint16_t* w, std::int64_t ld, std::uint32_t* first, std::uint32_t* second) {
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m512i low = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(w));
+  const __m512i high = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(w + ld));
+  _mm512_store_si512(first, _mm512_unpacklo_epi16(low, high));
+  _mm512_store_si512(second, _mm512_unpackhi_epi16(low, high));
+}
+
 RWKV_AVX512 void pack_w(const WeightSource& from, std::uint32_t* panels) {
   const std::int64_t depth = (from.depth + 31) / 32 * 32, rows = (from.rows + 31) / 32 * 32;
   if (from.input_major) {
-    for (std::int64_t k = 0; k < depth; k += 2) {
-      for (std::int64_t i = 0; i < rows; i += kPanel) {
-        _mm512_store_si512(panels + i * depth / 2 + k / 2 * kPanel, pairs(from, k, i));
+    for (std::int64_t i = 0; i < rows; i += 2 * kPanel) {
+      std::uint32_t *const to = panels + i * depth / 2, *const second = to + kPanel * depth / 2;
+      const std::int64_t whole = i + 2 * kPanel <= from.rows ? from.depth / 2 * 2 : 0;
+      for (std::int64_t k = 0; k < whole; k += 2) {
+        interleave(from.w + k * from.ld + i, from.ld, to + k / 2 * kPanel, second + k / 2 * kPanel);
+      }
+      for (std::int64_t k = whole; k < depth; k += 2) {
+        _mm512_store_si512(to + k / 2 * kPanel, pairs(from, k, i));
+        _mm512_store_si512(second + k / 2 * kPanel, pairs(from, k, i + kPanel));
       }
     }
     return;
@@ -211,6 +243,54 @@ RWKV_AMX void multiply_amx(const Bf16Block& o) {
   memory_barrier();
 }
 
+// Tiles 0-3: c; 4, 5: W; 6, 7: x. With one panel of x, four of W follow each other in two pairs.
+template <bool kTwo>
+RWKV_AMX void rows_times_panels(const Bf16Rows& o) {
+  constexpr std::int64_t kLine = 64, kWidth = (kTwo ? 2 : 1) * kPanel, kC = kWidth * 4;
+  const std::int64_t ld = o.ld * 2;
+  memory_barrier();
+  if (o.first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (std::int64_t k = 0; k < o.depth; k += 32) {
+    o.beside(o.work);
+    memory_barrier();
+    const std::uint16_t *const w = o.w + k, *const x = o.x[0] + k * kPanel, *const second = kTwo ? o.x[1] + k * kPanel : x;
+    _tile_loadd(4, w, ld);
+    _tile_loadd(5, w + kPanel * o.ld, ld);
+    for (std::int64_t plane = 0; plane < o.planes; ++plane) {
+      _tile_loadd(6, x + plane * o.plane, kLine);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 5, 6);
+      if (!kTwo) continue;
+      _tile_loadd(7, second + plane * o.plane, kLine);
+      _tile_dpbf16ps(2, 4, 7);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    if (kTwo) continue;
+    _tile_loadd(4, w + 2 * kPanel * o.ld, ld);
+    _tile_loadd(5, w + 3 * kPanel * o.ld, ld);
+    for (std::int64_t plane = 0; plane < o.planes; ++plane) {
+      _tile_loadd(7, x + plane * o.plane, kLine);
+      _tile_dpbf16ps(2, 4, 7);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  if (o.last) {
+    float* const third = kTwo ? o.c + kPanel : o.c + 2 * kPanel * kWidth;
+    _tile_stored(0, o.c, kC);
+    _tile_stored(1, o.c + kPanel * kWidth, kC);
+    _tile_stored(2, third, kC);
+    _tile_stored(3, third + kPanel * kWidth, kC);
+  }
+  memory_barrier();
+}
+
+RWKV_AMX void multiply_rows_amx(const Bf16Rows& o) { o.x[1] ? rows_times_panels<true>(o) : rows_times_panels<false>(o); }
+
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bf16");
@@ -227,8 +307,8 @@ bool has_amx() {
 
 void nothing() {}
 
-constexpr Bf16Kernel kAvx512{"AVX512_BF16", false, nothing, multiply_avx512, nothing, pack_x, pack_w};
-constexpr Bf16Kernel kAmx{"AMX", true, begin_amx, multiply_amx, end_amx, pack_x, pack_w};
+constexpr Bf16Kernel kAvx512{"AVX512_BF16", false, nothing, multiply_avx512, nullptr, nothing, pack_x, pack_w};
+constexpr Bf16Kernel kAmx{"AMX", true, begin_amx, multiply_amx, multiply_rows_amx, end_amx, pack_x, pack_w};
 
 }  // namespace
 

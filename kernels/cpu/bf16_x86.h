@@ -29,11 +29,31 @@ struct Bf16Block {
   std::int64_t lines = 0;  // of `ahead` to ask for, for each 32 of depth
 };
 
+// Rows of W times one or two panels of x, whose planes are added up: c = W x^T. W is read as it lies in memory.
+struct Bf16Rows {
+  const std::uint16_t* w = nullptr;      // [4 kPanel, depth], with two panels [2 kPanel, depth]; rows ld apart
+  std::int64_t ld = 0, depth = 0;        // depth: a multiple of 32
+  const std::uint16_t* x[2] = {};        // first plane of each panel, of pairs; null: there is no second
+  std::int64_t planes = 1, plane = 0;    // their number, and numbers from one to the next
+  bool first = true, last = true;        // the sums begin with 0; are stored. Between calls they stay in tiles.
+  float* c = nullptr;                    // [rows of W, kPanel or 2 kPanel], without gaps
+  void (*beside)(void* work) = nullptr;  // called for each 32 of depth: work to do while tiles multiply
+  void* work = nullptr;
+};
+
+// What lies in 32 numbers of a panel's depth.
+enum class PanelOrder {
+  rows,    // [kPanel, 32]
+  pairs,   // [16, kPanel, 2]: neighbours
+  halves,  // [16, kPanel, 2]: numbers k and k + 16
+};
+
 struct RowSource {
   const float* x;        // [rows, n], n apart
   std::int64_t rows, n;  // at most kPanel; any
   std::int64_t depth;    // of the panel, at least n, a multiple of 32
   int plane;             // 0: x rounded; 1, 2: what the planes before it leave of x, rounded
+  PanelOrder order = PanelOrder::rows;
 };
 
 // [rows, depth], ld apart; or, input-major, [depth, rows].
@@ -48,8 +68,9 @@ struct Bf16Kernel {
   bool beats_f32_thrice;  // three products take less time than one of float32
   void (*begin)();        // before blocks, on each thread
   void (*multiply)(const Bf16Block&);
+  void (*multiply_rows)(const Bf16Rows&);  // null: no faster than multiply()
   void (*end)();
-  // panel[k / 32, m, k % 32] = x[m, k] rounded to nearest even, for m < rows; 0 beyond rows and n.
+  // panel[k / 32, m, k % 32] = x[m, k] rounded to nearest even, for m < rows; 0 beyond rows and n. For other orders see there.
   void (*pack_x)(const RowSource&, std::uint16_t* panel);
   // panels[i / kPanel, k / 2, i % kPanel] = pair of w[i, k], w[i, k + 1]; 0 beyond rows and depth, up to multiples of 32.
   void (*pack_w)(const WeightSource&, std::uint32_t* panels);

@@ -237,15 +237,16 @@ inline void add_part(const Product& p, std::int64_t part) {
   }
 }
 
-// The sum of all parts, in their order, and what follows it.
-inline void finish_parts(const Product& p) {
-  const std::int64_t n = p.op->weight.n_out, all = p.rows() * n;
+// The sum of all parts of row r, in their order, and what follows it.
+inline void finish_parts(const Product& p, std::int64_t r) {
+  const std::int64_t n = p.op->weight.n_out;
+  float* const sum = p.sums + r * n;
   for (std::int64_t part = 1; part < p.parts(); ++part) {
-    const float* const from = p.sums + part * all;
-    for_vectors(all, [&](auto d, std::int64_t i)
-                         HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, p.sums + i), hn::LoadU(d, from + i)), d, p.sums + i); });
+    const float* const from = sum + part * p.rows() * n;
+    for_vectors(n, [&](auto d, std::int64_t i)
+                       HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, sum + i), hn::LoadU(d, from + i)), d, sum + i); });
   }
-  for (std::int64_t r = 0; r < p.rows(); ++r) finish(*p.op, p.scaled, r, 0, n, p.sums + r * n);
+  finish(*p.op, p.scaled, r, 0, n, sum);
 }
 
 }  // namespace rwkv::cpu::HWY_NAMESPACE

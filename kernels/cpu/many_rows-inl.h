@@ -19,7 +19,7 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
                      rows = std::min(width, p.rows() - first);
   std::byte* const to = p.panels + panel * p.panel_bytes();
   for (int plane = 0; p.bf16 && plane < p.planes(); ++plane) {
-    p.bf16->pack_x({p.x() + first * n, rows, n, p.depth(), plane},
+    p.bf16->pack_x({p.x() + first * n, rows, n, p.depth(), plane, p.order()},
                    reinterpret_cast<std::uint16_t*>(to + plane * p.plane_bytes()));
   }
   if (p.bf16) return;

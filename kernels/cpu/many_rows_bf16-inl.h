@@ -24,7 +24,7 @@ HWY_INLINE void store_bf16(V<F32> x, std::uint16_t* to) {
   hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<F32>(), rounded)), d16, to);
 }
 
-// q, which has 8 bits.
+// q, whose 8 bits are all that a bfloat16 has: nothing to round.
 inline void widen_i8(const std::uint8_t* q, std::int64_t n, std::uint16_t* to) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -32,7 +32,10 @@ inline void widen_i8(const std::uint8_t* q, std::int64_t n, std::uint16_t* to) {
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const hn::Repartition<std::int32_t, F32> d32;
-    store_bf16(hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q + i))), to + i);
+    const hn::Rebind<std::uint16_t, F32> d16;
+    const auto whole =
+        hn::BitCast(d32, hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q + i))));
+    hn::StoreU(hn::DemoteTo(d16, hn::ShiftRight<16>(whole)), d16, to + i);
   }
   for (; i < n; ++i) to[i] = f32_to_bf16(static_cast<float>(q[i]));
 }
@@ -46,11 +49,12 @@ HWY_INLINE void widen_i4(const std::uint8_t* q, std::int64_t n, const Scale& sca
   }
 }
 
-// Rows [first, first + kBf16Block) of W, as far as there are, and bf16_depth() numbers of each from k; i8 and i4 in `widened`
-// [kBf16Block, bf16_depth()].
-inline WeightSource bf16_block(const Product& p, std::int64_t first, std::int64_t k, std::uint16_t* widened) {
+// Rows [first, first + kBf16Block) of W and `most` numbers of each from k, as far as there are; i8 and i4 in `widened`
+// [kBf16Block, most].
+inline WeightSource bf16_block(const Product& p, std::int64_t first, std::int64_t k, std::int64_t most,
+                               std::uint16_t* widened) {
   const Matrix& w = p.op->weight;
-  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(p.bf16_depth(), w.n_in - k);
+  const std::int64_t rows = std::min(kBf16Block, w.n_out - first), depth = std::min(most, w.n_in - k);
   const std::int64_t at = w.input_major ? k * w.n_out + first : first * w.n_in + k, ld = w.input_major ? w.n_out : w.n_in;
   if (w.type == DType::bf16) return {static_cast<const std::uint16_t*>(w.data) + at, ld, rows, depth, w.input_major};
   const auto* const q = static_cast<const std::uint8_t*>(w.data);
@@ -81,13 +85,13 @@ inline Ahead bf16_ahead(const Product& p, std::int64_t first, std::int64_t k) {
     first += kBf16Block;
   }
   if (first >= p.op->weight.n_out || p.op->weight.type != DType::bf16) return {};
-  const WeightSource next = bf16_block(p, first, k, nullptr);
+  const WeightSource next = bf16_block(p, first, k, p.bf16_depth(), nullptr);
   return {next.w, next.ld, next.input_major ? next.depth : next.rows, next.input_major ? next.rows : next.depth};
 }
 
 // c [rows, kBf16Block] (+)= the panels of x from row `row` on times a block of W, from its number k on.
 inline void multiply_bf16(const Product& p, std::int64_t row, std::int64_t rows, std::int64_t k, const WeightSource& w,
-                          const std::uint32_t* packed, Ahead& ahead, float* c) {
+                          const std::uint32_t* packed, Ahead& ahead, float* c, bool add) {
   constexpr std::int64_t kTwo = 2 * kPanel;
   const std::int64_t depth = (w.depth + 31) / 32 * 32;
   const std::int64_t blocks = (rows + kTwo - 1) / kTwo * p.planes();
@@ -102,7 +106,7 @@ inline void multiply_bf16(const Product& p, std::int64_t row, std::int64_t rows,
         const std::byte* const panel = p.panels + (row + r) / kPanel * p.panel_bytes() + plane * p.plane_bytes();
         block.x[0] = reinterpret_cast<const std::uint16_t*>(panel) + k * kPanel;
         block.x[1] = reinterpret_cast<const std::uint16_t*>(panel + p.panel_bytes()) + k * kPanel;
-        block.add = k > 0 || plane > 0;
+        block.add = add || plane > 0;
         p.bf16->multiply(block);
       }
     }
@@ -120,14 +124,53 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
   for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
     const std::int64_t rows = std::min(kMostRows, p.rows() - row);
     for (std::int64_t k = 0; k < w.n_in; k += p.bf16_depth()) {
-      const WeightSource block = bf16_block(p, first, k, widened);
+      const WeightSource block = bf16_block(p, first, k, p.bf16_depth(), widened);
       if (row == 0 || w.n_in > p.bf16_depth()) p.bf16->pack_w(block, packed);
       Ahead ahead = bf16_ahead(p, first, k);
-      multiply_bf16(p, row, rows, k, block, packed, ahead, c);
+      multiply_bf16(p, row, rows, k, block, packed, ahead, c, k > 0);
     }
     for (std::int64_t r = 0; r < rows; ++r) {
       prefetch_result(*p.op, row + r + kResultsAhead, first, count);
       finish(*p.op, p.scaled, row + r, first, count, c + r * kBf16Block);
+    }
+  }
+  p.bf16->end();
+}
+
+// Rows [k, end) of an input-major matrix, memory without gaps.
+inline Ahead bf16_ahead_rows(const Matrix& w, std::int64_t k, std::int64_t end) {
+  if (k >= end) return {};
+  const std::int64_t bytes = w.type == DType::i4 ? w.n_out / 2 : w.n_out * bytes_of(w.type), words = bytes * (end - k) / 2;
+  const auto* const rows = static_cast<const std::byte*>(w.data) + k * bytes;
+  return {.w = reinterpret_cast<const std::uint16_t*>(rows), .ld = words, .rows = 1, .n = words};
+}
+
+// One part of an input-major matrix and 9 to 16 rows of x: sums[part, r] = sum_k x[r, k] V[k] over its rows k. V is a stream:
+// while some of its rows are multiplied, those after them are asked for: 128 KiB, or 32 rows.
+inline void add_part_bf16(const Product& p, std::int64_t part) {
+  const Matrix& w = p.op->weight;
+  const std::int64_t end = std::min((part + 1) * kPart, w.n_in);
+  const std::int64_t depth = std::clamp<std::int64_t>((1 << 16) / w.n_out / 32 * 32, 32, kPart);
+  alignas(64) std::uint32_t packed[kBf16Block * kPart / 2];
+  alignas(64) std::uint16_t widened[kBf16Block * kPart];
+  alignas(64) float c[kPanel * kBf16Block];
+  p.bf16->begin();
+  for (std::int64_t k = part * kPart; k < end; k += depth) {
+    Ahead ahead = bf16_ahead_rows(w, k + depth, std::min(k + 2 * depth, w.n_in));
+    const std::int64_t most = std::min(depth, end - k);
+    for (std::int64_t first = 0; first < w.n_out; first += kBf16Block) {
+      const WeightSource block = bf16_block(p, first, k, most, widened);
+      p.bf16->pack_w(block, packed);
+      multiply_bf16(p, 0, p.rows(), k, block, packed, ahead, c, false);
+      for (std::int64_t r = 0; r < p.rows(); ++r) {
+        float* const sum = p.sums + (part * p.rows() + r) * w.n_out + first;
+        const float* const from = c + r * kBf16Block;
+        const bool add = k > part * kPart;
+        for_vectors(block.rows, [&](auto d, std::int64_t i) HWY_ATTR {
+          const auto y = hn::LoadU(d, from + i);
+          hn::StoreU(add ? hn::Add(y, hn::LoadU(d, sum + i)) : y, d, sum + i);
+        });
+      }
     }
   }
   p.bf16->end();

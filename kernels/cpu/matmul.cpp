@@ -14,6 +14,7 @@
 #include "kernels/cpu/few_rows-inl.h"
 #include "kernels/cpu/many_rows-inl.h"
 #include "kernels/cpu/many_rows_bf16-inl.h"
+#include "kernels/cpu/turned_bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
@@ -27,7 +28,8 @@ void multiply_few(const Product& p, std::int64_t first) {
 
 void multiply(const Product& p, std::int64_t task) {
   const std::int64_t first = task * p.columns(), end = std::min(first + p.columns(), p.op->weight.n_out);
-  if (p.in_parts()) return add_part(p, task);
+  if (p.in_parts()) return p.bf16 ? add_part_bf16(p, task) : add_part(p, task);
+  if (p.turned()) return turned_bf16(p, first);
   if (p.bf16) return many_rows_bf16(p, first);
   if (p.panels) {
     if (p.op->weight.type == DType::i4) return many_rows<LoadI4>(p, first);
@@ -51,16 +53,14 @@ void for_all(ThreadPool& pool, std::span<const Product> products, const Count& c
 // Gives every product its part of the scratch memory; those with the same panels share them.
 void place(std::span<Product> products, std::byte* memory) {
   for (Product& p : products) {
-    if (!p.scratch_bytes()) continue;
-    if (p.in_parts()) {
-      p.sums = reinterpret_cast<float*>(memory);
-    } else {
-      const auto same =
-          std::ranges::find_if(products, [&](const Product& other) { return other.panels && other.same_panels(p); });
-      p.packs = same == products.end();
-      p.panels = p.packs ? memory : same->panels;
-    }
-    if (p.sums || p.packs) memory += p.scratch_bytes();
+    if (p.in_parts()) p.sums = reinterpret_cast<float*>(memory);
+    memory += p.sum_bytes();
+    if (!p.has_panels()) continue;
+    const auto same =
+        std::ranges::find_if(products, [&](const Product& other) { return other.panels && other.same_panels(p); });
+    p.packs = same == products.end();
+    p.panels = p.packs ? memory : same->panels;
+    if (p.packs) memory += p.n_panels() * p.panel_bytes();
   }
 }
 
@@ -76,9 +76,8 @@ void matmul(Device& device, std::span<const MatMul> group) {
       pool, products, [](const Product& p) { return p.packs ? p.n_panels() : 0; }, pack_panel);
   for_all(
       pool, products, [](const Product& p) { return p.tasks(); }, multiply);
-  for (const Product& p : products) {
-    if (p.sums) finish_parts(p);
-  }
+  for_all(
+      pool, products, [](const Product& p) { return p.sums ? p.rows() : 0; }, finish_parts);
   if (bytes) cpu.give_scratch(std::move(scratch));
 }
 

@@ -151,23 +151,33 @@ struct Product {
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
   [[nodiscard]] const float* x() const { return scaled.x.empty() ? op->x.data : scaled.x.data(); }
-  [[nodiscard]] std::int64_t columns() const { return rows() <= kFewRows ? few_columns() : bf16 ? kBf16Block : kBlock; }
+  [[nodiscard]] std::int64_t columns() const {
+    if (rows() <= kFewRows) return few_columns();
+    return !bf16 ? kBlock : turned() && n_panels() > 1 ? kBf16Block / 2 : kBf16Block;
+  }
   [[nodiscard]] std::int64_t few_columns() const {
     const std::int64_t row_bytes =
         op->weight.type == DType::i4 ? op->weight.n_in / 2 : op->weight.n_in * bytes_of(op->weight.type);
     return std::max<std::int64_t>(1, kFewBytes / (kFewColumns * row_bytes)) * kFewColumns;
   }
+  // Rows of W are tiles as they lie in memory, x is one or two panels of pairs.
+  [[nodiscard]] bool turned() const { return bf16 && bf16->multiply_rows && rows() <= 2 * kPanel && !op->weight.input_major; }
+  [[nodiscard]] PanelOrder order() const {
+    return !turned() ? PanelOrder::rows : op->weight.type == DType::bf16 ? PanelOrder::pairs : PanelOrder::halves;
+  }
   [[nodiscard]] std::int64_t tasks() const { return in_parts() ? parts() : (op->weight.n_out + columns() - 1) / columns(); }
 
   // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.
-  // Tiles take all rows of the matrix in less time.
-  [[nodiscard]] bool in_parts() const { return op->weight.input_major && rows() <= kPartsRows && !bf16; }
+  [[nodiscard]] bool in_parts() const {
+    return op->weight.input_major && rows() <= kPartsRows && (!bf16 || bf16->multiply_rows);
+  }
   [[nodiscard]] std::int64_t parts() const { return (op->weight.n_in + kPart - 1) / kPart; }
 
-  [[nodiscard]] std::int64_t scratch_bytes() const {
-    if (in_parts()) return parts() * rows() * op->weight.n_out * 4;
-    return rows() > kFewRows ? n_panels() * panel_bytes() : 0;
+  [[nodiscard]] std::int64_t sum_bytes() const {  // whole cache lines
+    return in_parts() ? (parts() * rows() * op->weight.n_out * 4 + 63) / 64 * 64 : 0;
   }
+  [[nodiscard]] bool has_panels() const { return rows() > kFewRows && (bf16 || !in_parts()); }
+  [[nodiscard]] std::int64_t scratch_bytes() const { return sum_bytes() + (has_panels() ? n_panels() * panel_bytes() : 0); }
 
   [[nodiscard]] std::int64_t panel_width() const { return bf16 ? kPanel : panel_rows(rows()); }
   [[nodiscard]] std::int64_t n_panels() const { return (rows() + panel_width() - 1) / panel_width(); }
@@ -181,7 +191,7 @@ struct Product {
   [[nodiscard]] std::int64_t panel_bytes() const { return plane_bytes() * planes(); }
   [[nodiscard]] bool same_panels(const Product& other) const {
     return x() == other.x() && rows() == other.rows() && op->x.n_col == other.op->x.n_col && bf16 == other.bf16 &&
-           planes() == other.planes();
+           planes() == other.planes() && order() == other.order();
   }
 };
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel for bfloat16 that this machine has, not only the one that is chosen, against double-precision loops.
 #include "kernels/cpu/bf16_x86.h"
+
+#include <algorithm>
+
 #include "kernels/half.h"
 #include "kernels/kernel_testing.h"
 
@@ -114,6 +117,83 @@ TEST(Bf16, BlocksEqualPlainLoops) {
             }
             ASSERT_NEAR(c[at], sum, std::sqrt(double(depth)) * kUlp * size) << name << " " << m << " " << i << " " << depth;
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(Bf16, PanelsOfPairsHoldTheSameNumbers) {
+  constexpr std::int64_t kRows = 13, kN = 70, kDepth = 96;
+  const auto x = floats(kRows * kN, 5);
+  for (const char* name : kNames) {
+    const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
+    if (!kernel) continue;
+    std::vector<std::uint16_t> rows(kDepth * kPanel);
+    kernel->pack_x({x.data(), kRows, kN, kDepth, 1}, rows.data());
+    for (const cpu::PanelOrder order : {cpu::PanelOrder::pairs, cpu::PanelOrder::halves}) {
+      std::vector<std::uint16_t> storage(rows.size() + 32);
+      std::uint16_t* const pairs = storage.data() + -reinterpret_cast<std::uintptr_t>(storage.data()) % 64 / 2;
+      kernel->pack_x({x.data(), kRows, kN, kDepth, 1, order}, pairs);
+      for (std::int64_t k = 0; k < kDepth; ++k) {
+        const std::int64_t at = k % 32, pair = order == cpu::PanelOrder::pairs ? at / 2 : at % 16;
+        const std::int64_t half = order == cpu::PanelOrder::pairs ? at % 2 : at / 16;
+        for (std::int64_t m = 0; m < kPanel; ++m) {
+          ASSERT_EQ(pairs[(k - at) * kPanel + (pair * kPanel + m) * 2 + half], rows[(k - at) * kPanel + m * 32 + at])
+              << name << " row " << m << " column " << k;
+        }
+      }
+    }
+  }
+}
+
+// c = W x^T in two calls, x the sum of planes: what is kept between the calls, and which tile holds what. The error is that of
+// float32 sums.
+TEST(Bf16, RowsOfWTimesPairsOfXEqualPlainLoops) {
+  constexpr std::int64_t kDepth = 160, kFirst = 64, kLd = kDepth + 8;
+  for (const char* name : kNames) {
+    const Bf16Kernel* const kernel = cpu::bf16_kernel(name);
+    if (!kernel || !kernel->multiply_rows) continue;
+    for (const std::int64_t panels : {1, 2}) {
+      for (const std::int64_t planes : {1, 2, 3}) {
+        const std::int64_t rows = 4 * kPanel / panels, width = panels * kPanel, plane = kDepth * kPanel;
+        const auto x = floats(width * kDepth, 6), w = floats(rows * kLd, 7);
+        std::vector<std::uint16_t> bf16_w(w.size()), storage(panels * planes * plane + 32);
+        std::ranges::transform(w, bf16_w.begin(), f32_to_bf16);
+        std::uint16_t* const pairs = storage.data() + -reinterpret_cast<std::uintptr_t>(storage.data()) % 64 / 2;
+        for (std::int64_t i = 0; i < panels * planes; ++i) {
+          kernel->pack_x({x.data() + i / planes * kPanel * kDepth, kPanel, kDepth, kDepth, static_cast<int>(i % planes),
+                          cpu::PanelOrder::pairs},
+                         pairs + i * plane);
+        }
+        std::vector<float> c(rows * width + 1, 7.0f);
+        int steps = 0;
+        cpu::Bf16Rows o{.ld = kLd, .planes = planes, .plane = plane, .c = c.data(), .work = &steps};
+        o.beside = [](void* work) { ++*static_cast<int*>(work); };
+        kernel->begin();
+        for (const std::int64_t k : {std::int64_t{0}, kFirst}) {
+          o.w = bf16_w.data() + k;
+          o.depth = k == 0 ? kFirst : kDepth - kFirst;
+          for (std::int64_t i = 0; i < panels; ++i) o.x[i] = pairs + i * planes * plane + k * kPanel;
+          o.first = k == 0;
+          o.last = k > 0;
+          kernel->multiply_rows(o);
+        }
+        kernel->end();
+        EXPECT_EQ(steps, kDepth / 32);
+        EXPECT_EQ(c.back(), 7.0f) << "outside of the block";
+        for (std::int64_t at = 0; at < rows * width; ++at) {
+          const std::int64_t i = at / width, m = at % width;
+          double sum = 0.0, size = 0.0;
+          for (std::int64_t k = 0; k < kDepth; ++k) {
+            float left = x[m * kDepth + k];
+            for (std::int64_t p = 0; p < planes; ++p, left -= rounded(left)) {
+              const double term = double(rounded(left)) * rounded(w[i * kLd + k]);
+              sum += term;
+              size += std::abs(term);
+            }
+          }
+          ASSERT_NEAR(c[at], sum, std::sqrt(double(kDepth)) * kUlp * size) << name << " " << i << " " << m << " " << panels;
         }
       }
     }
