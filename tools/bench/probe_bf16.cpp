@@ -51,6 +51,15 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
+// Numbers of both signs between 1 and 2: products of zeros are a fifth faster.
+struct Tile {
+  alignas(64) std::uint16_t numbers[16 * 32] = {};
+  constexpr Tile() {
+    for (int i = 0; i < 16 * 32; ++i) numbers[i] = static_cast<std::uint16_t>(0x3f80 + i * 37 % 128 + i % 3 % 2 * 0x8000);
+  }
+};
+constexpr Tile kTile;  // constant, like the configuration below
+
 __attribute__((target("amx-tile,amx-bf16"))) void tile_products(std::int64_t rounds) {
   static constexpr TileConfig kConfig;  // not on the stack: to GCC 12 the load reads 8 bytes, and it drops the other stores
   _tile_loadconfig(&kConfig);
@@ -60,8 +69,8 @@ __attribute__((target("amx-tile,amx-bf16"))) void tile_products(std::int64_t rou
   _tile_zero(3);
   _tile_zero(4);
   _tile_zero(5);
-  _tile_zero(6);
-  _tile_zero(7);
+  _tile_loadd(6, kTile.numbers, 64);
+  _tile_loadd(7, kTile.numbers, 64);
   for (; rounds > 0; --rounds) {
     _tile_dpbf16ps(0, 6, 7);
     _tile_dpbf16ps(1, 6, 7);
