@@ -197,6 +197,20 @@ std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoin
   return model;
 }
 
+namespace {
+
+// What is stored beside quantised numbers are no parameters; a byte of i4 holds two.
+std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
+  const std::string matrix = tensor.name.substr(0, tensor.name.rfind('.'));
+  for (const char* part : {".mx", ".rx", ".my", ".ry", kI4Scale}) {
+    const TensorInfo* of = tensor.name == matrix + part ? file.find(matrix) : nullptr;
+    if (of && of->type == FileType::u8) return 0;
+  }
+  return tensor.type == FileType::u8 && file.find(tensor.name + kI4Scale) ? 2 * tensor.count() : tensor.count();
+}
+
+}  // namespace
+
 CheckpointInfo inspect(const std::filesystem::path& path) {
   const CheckedCheckpoint checked = check_checkpoint(path, {});
   CheckpointInfo info;
@@ -206,7 +220,7 @@ CheckpointInfo inspect(const std::filesystem::path& path) {
   if (info.type == "f32" || info.type == "f16" || info.type == "f64") info.type.insert(1, "p");  // the strategies' names
   for (const TensorInfo& tensor : checked.file->tensors()) {
     info.bytes += tensor.count() * bytes_of(tensor.type);
-    if (tensor.name != kTokenizer) info.parameters += tensor.count();
+    if (tensor.name != kTokenizer) info.parameters += parameters_of(*checked.file, tensor);
   }
   info.has_tokenizer = checked.file->find(kTokenizer) != nullptr;
   info.unused_tensors = checked.unused;

@@ -103,6 +103,12 @@ TEST_P(Int4Models, TheStrategyQuantisesAsTheFileDoes) {
 
 INSTANTIATE_TEST_SUITE_P(Random, Int4Models, testing::ValuesIn(kGoldenModels), test_name);
 
+TEST(Int4, AFileHasTheParametersOfItsOriginal) {
+  const CheckpointInfo info = inspect(with_i4_weights("random-v7", Written::as_i4));
+  EXPECT_EQ(info.parameters, inspect(original("random-v7")).parameters);
+  EXPECT_EQ(info.type, "i4");
+}
+
 TEST(Int4, MatricesWithoutWholeGroupsStayAsTheyAre) {
   const auto path = MadeCheckpoint(7).write("without_groups");  // 40 and 72 numbers to a row
   const std::vector<Token> tokens{1, 2, 3};
