@@ -26,6 +26,11 @@ enum class DType : std::uint8_t {
   return kBytes[static_cast<int>(type)];
 }
 
+// Of n numbers; i4: without their scales, n even.
+[[nodiscard]] constexpr std::int64_t bytes_of(DType type, std::int64_t n) {
+  return type == DType::i4 ? n / 2 : n * bytes_of(type);
+}
+
 // Activations: [n_row, n_col], row-major without gaps.
 struct Rows {
   float* data = nullptr;

@@ -78,14 +78,19 @@ Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const 
   return parts;
 }
 
-std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
-  const Strategy parsed = parse_strategy(text);
+// Of a quantised file the embeddings tell the type of the rest.
+Strategy resolve(const Strategy& automatic, const CheckedCheckpoint& checkpoint) {
   const std::string type = checkpoint.stored_type();
   StoredTypes stored{type};
   for (const Quantization quantization : {Quantization::i8, Quantization::i4}) {
     if (type == name_of(quantization)) stored = {name_of(checkpoint.file->find("emb.weight")->type), quantization};
   }
-  const Strategy resolved = parsed.automatic() ? parse_strategy(resolve_auto(parsed, has_cuda(), stored)) : parsed;
+  return parse_strategy(resolve_auto(automatic, has_cuda(), stored));
+}
+
+std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
+  const Strategy parsed = parse_strategy(text);
+  const Strategy resolved = parsed.automatic() ? resolve(parsed, checkpoint) : parsed;
   std::vector<Placement> placements = place(resolved, checkpoint.config.n_layer);
   for (const Placement& placement : placements) {
     if (placement.quantization == Quantization::i3) {
@@ -93,6 +98,16 @@ std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::st
     }
   }
   return placements;
+}
+
+// What is stored beside quantised numbers are no parameters; a byte of i4 holds two.
+std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
+  const std::string matrix = tensor.name.substr(0, tensor.name.rfind('.'));
+  for (const char* part : {".mx", ".rx", ".my", ".ry", kI4Scale}) {
+    const TensorInfo* of = tensor.name == matrix + part ? file.find(matrix) : nullptr;
+    if (of && of->type == FileType::u8) return 0;
+  }
+  return tensor.type == FileType::u8 && file.find(tensor.name + kI4Scale) ? 2 * tensor.count() : tensor.count();
 }
 
 constexpr int kMostThreads = 4096;
@@ -196,20 +211,6 @@ std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoin
   model->state_layout = std::make_shared<const StateLayout>(make_layout(*model, log.fingerprint, std::move(parts.initial_s)));
   return model;
 }
-
-namespace {
-
-// What is stored beside quantised numbers are no parameters; a byte of i4 holds two.
-std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
-  const std::string matrix = tensor.name.substr(0, tensor.name.rfind('.'));
-  for (const char* part : {".mx", ".rx", ".my", ".ry", kI4Scale}) {
-    const TensorInfo* of = tensor.name == matrix + part ? file.find(matrix) : nullptr;
-    if (of && of->type == FileType::u8) return 0;
-  }
-  return tensor.type == FileType::u8 && file.find(tensor.name + kI4Scale) ? 2 * tensor.count() : tensor.count();
-}
-
-}  // namespace
 
 CheckpointInfo inspect(const std::filesystem::path& path) {
   const CheckedCheckpoint checked = check_checkpoint(path, {});

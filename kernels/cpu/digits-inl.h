@@ -51,7 +51,6 @@ struct Digits {
   std::vector<CacheLine> memory;  // [R, count, stride]; for i4 all first halves of groups, at stride / 2 the second ones
   std::vector<CacheLine> zeros;   // i4: [R, stride / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
   std::vector<float> scale;       // [R]; NaN where x holds NaN or infinity
-  std::vector<float> half_sum;    // i8: [R], of x / 2
 
   Digits() = default;
   Digits(DigitForm digits, std::int64_t rows, std::int64_t n_col, std::int64_t whole)
@@ -104,9 +103,6 @@ inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
   std::vector<std::int32_t> whole(n);
   for (std::int64_t r = 0; r < rows; ++r) {
     out.scale[r] = split(x + r * n, n, out.form, whole.data(), out.row(r), out.stride);
-    std::int64_t sum = 0;
-    for (const std::int32_t t : whole) sum += t;
-    out.half_sum.push_back(0.5f * out.scale[r] * static_cast<float>(sum));
   }
   return out;
 }
@@ -186,7 +182,7 @@ struct AddQuadsVnni {
 
 using U8 = hn::ScalableTag<std::uint8_t>;
 
-// y[a] = x[row + a] (w + 0.5) for kX rows of x.
+// y[a] = x[row + a] w for kX rows of x.
 template <class Quads, int kX>
 HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y) {
   constexpr int kCount = kThreeDigits.count;
@@ -231,7 +227,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
       if constexpr (kChains == 2) s = hn::Add(s, sum[a][1][k]);
       total = hn::MulAdd(total, hn::Set(d, 128.0f), hn::ConvertTo(d, s));
     }
-    y[a] = x.scale[row + a] * (hn::GetLane(hn::SumOfLanes(d, total)) + rest) + x.half_sum[row + a];
+    y[a] = x.scale[row + a] * (hn::GetLane(hn::SumOfLanes(d, total)) + rest);
   }
 }
 
@@ -319,7 +315,7 @@ void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y)
   for (int a = 0; a < kX; ++a) {
     float sum = 0.0f;
     for (std::int64_t i = 0; i < x.n; ++i) sum += static_cast<float>(w[i]) * whole_digits(x, row + a, i);
-    y[a] = x.scale[row + a] * sum + x.half_sum[row + a];
+    y[a] = x.scale[row + a] * sum;
   }
 }
 

@@ -14,14 +14,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 
-// Rounded to nearest even; of numbers, not of NaN.
-HWY_INLINE void store_bf16(V<F32> x, std::uint16_t* to) {
-  const hn::Repartition<std::uint32_t, F32> du32;
-  const auto bits = hn::BitCast(du32, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du32, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du32, 0x7fff))));
+// The upper half of each float32.
+HWY_INLINE void store_upper(V<F32> x, std::uint16_t* to) {
   const hn::Rebind<std::uint16_t, F32> d16;
-  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<F32>(), rounded)), d16, to);
+  const auto bits = hn::ShiftRight<16>(hn::BitCast(hn::Repartition<std::uint32_t, F32>(), x));
+  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<F32>(), bits)), d16, to);
 }
 
 // q, whose 8 bits are all that a bfloat16 has: nothing to round.
@@ -30,14 +27,8 @@ inline void widen_i8(const std::uint8_t* q, std::int64_t n, std::uint16_t* to) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   prefetch_stream(q, n);
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const hn::Repartition<std::int32_t, F32> d32;
-    const hn::Rebind<std::uint16_t, F32> d16;
-    const auto whole =
-        hn::BitCast(d32, hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q + i))));
-    hn::StoreU(hn::DemoteTo(d16, hn::ShiftRight<16>(whole)), d16, to + i);
-  }
-  for (; i < n; ++i) to[i] = f32_to_bf16(static_cast<float>(q[i]));
+  for (; i + lanes <= n; i += lanes) store_upper(LoadI8::load(d, q + i), to + i);
+  for (; i < n; ++i) to[i] = f32_to_bf16(LoadI8::one(q[i]));
 }
 
 // scale(i): the vector of scales of codes [i, i + Lanes).
@@ -45,7 +36,8 @@ template <class Scale>
 HWY_INLINE void widen_i4(const std::uint8_t* q, std::int64_t n, const Scale& scale, std::uint16_t* to) {
   prefetch_stream(q, n / 2);
   for (std::int64_t i = 0; i < n; i += kI4Group) {
-    for_codes(q + i / 2, [&](std::int64_t j, auto code) HWY_ATTR { store_bf16(hn::Mul(code, scale(i + j)), to + i + j); });
+    for_codes(q + i / 2,
+              [&](std::int64_t j, auto code) HWY_ATTR { store_upper(round_bf16(hn::Mul(code, scale(i + j))), to + i + j); });
   }
 }
 
@@ -140,7 +132,7 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
 // Rows [k, end) of an input-major matrix, memory without gaps.
 inline Ahead bf16_ahead_rows(const Matrix& w, std::int64_t k, std::int64_t end) {
   if (k >= end) return {};
-  const std::int64_t bytes = w.type == DType::i4 ? w.n_out / 2 : w.n_out * bytes_of(w.type), words = bytes * (end - k) / 2;
+  const std::int64_t bytes = bytes_of(w.type, w.n_out), words = bytes * (end - k) / 2;
   const auto* const rows = static_cast<const std::byte*>(w.data) + k * bytes;
   return {.w = reinterpret_cast<const std::uint16_t*>(rows), .ld = words, .rows = 1, .n = words};
 }

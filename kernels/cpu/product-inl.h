@@ -39,17 +39,17 @@ constexpr std::int64_t kMostRows = 512;  // of x that one pass over W serves
 constexpr std::int64_t kResultsAhead = 8;  // rows that finish() will need
 
 // The input of an i8 matrix, prepared once per call (spec 2.9):
-//   y[m] = rx[m] sum_n (x[n] ry[n]) (q[m, n] + 0.5) + sum_n x[n] my[n] + mx[m] sum_n x[n]
+//   y[m] = rx[m] (sum_n x[n] ry[n] q[m, n] + sum_n x[n] ry[n] / 2) + sum_n x[n] my[n] + mx[m] sum_n x[n]
 struct Scaled {
   std::vector<float> x;     // [R, n_in], times ry
   std::vector<float> sum;   // [R], of x
   std::vector<float> my;    // [R], sum of x my
-  std::vector<float> half;  // [R], of x ry / 2, which the products y lack; empty: they do not
+  std::vector<float> half;  // [R], sum of x ry / 2
 };
 
 inline Scaled scale_input(const MatMul& op) {
   const std::int64_t n = op.x.n_col, rows = op.x.n_row;
-  Scaled s{std::vector<float>(rows * n), std::vector<float>(rows), std::vector<float>(rows), {}};
+  Scaled s{std::vector<float>(rows * n), std::vector<float>(rows), std::vector<float>(rows), std::vector<float>(rows)};
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* const x = op.x.data + r * n;
     float* const scaled = s.x.data() + r * n;
@@ -58,6 +58,7 @@ inline Scaled scale_input(const MatMul& op) {
     s.sum[r] = sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); });
     s.my[r] = sum_vectors(
         n, [&](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, op.weight.my + i)); });
+    s.half[r] = 0.5f * sum_vectors(n, [scaled](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, scaled + i); });
   }
   return s;
 }
@@ -101,8 +102,7 @@ HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row,
     if (op.weight.type == DType::i8) {
       const auto offset =
           hn::MulAdd(hn::LoadU(d, op.weight.mx + first + i), hn::Set(d, scaled.sum[row]), hn::Set(d, scaled.my[row]));
-      if (!scaled.half.empty()) value = hn::Add(value, hn::Set(d, scaled.half[row]));
-      value = hn::MulAdd(value, hn::LoadU(d, op.weight.rx + first + i), offset);
+      value = hn::MulAdd(hn::Add(value, hn::Set(d, scaled.half[row])), hn::LoadU(d, op.weight.rx + first + i), offset);
     }
     if (op.bias) value = hn::Add(value, hn::LoadU(d, op.bias + first + i));
     value = activate(d, op.activation, value);
@@ -134,19 +134,7 @@ struct Product {
     }
     if (rows() <= kFewRows || type == DType::f32 || type == DType::f16) return;
     bf16 = kernel_for_bf16();
-    if (type != DType::i8) return;
-    if (bf16 && !bf16->beats_f32_thrice) bf16 = nullptr;
-    if (bf16) scaled.half = half_sums();
-  }
-
-  [[nodiscard]] std::vector<float> half_sums() const {
-    const std::int64_t n = op->x.n_col;
-    std::vector<float> half;
-    for (std::int64_t r = 0; r < rows(); ++r) {
-      const float* const row = x() + r * n;
-      half.push_back(0.5f * sum_vectors(n, [row](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, row + i); }));
-    }
-    return half;
+    if (type == DType::i8 && bf16 && !bf16->beats_f32_thrice) bf16 = nullptr;
   }
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }
@@ -156,8 +144,7 @@ struct Product {
     return !bf16 ? kBlock : turned() && n_panels() > 1 ? kBf16Block / 2 : kBf16Block;
   }
   [[nodiscard]] std::int64_t few_columns() const {
-    const std::int64_t row_bytes =
-        op->weight.type == DType::i4 ? op->weight.n_in / 2 : op->weight.n_in * bytes_of(op->weight.type);
+    const std::int64_t row_bytes = bytes_of(op->weight.type, op->weight.n_in);
     return std::max<std::int64_t>(1, kFewBytes / (kFewColumns * row_bytes)) * kFewColumns;
   }
   // Rows of W are tiles as they lie in memory, x is one or two panels of pairs.

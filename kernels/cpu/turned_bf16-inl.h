@@ -40,14 +40,6 @@ HWY_INLINE void store_pairs(V<F32> a, V<F32> b, std::uint16_t* to) {
 #endif
 }
 
-// Rounded to nearest even in the upper half; of numbers, not of NaN.
-HWY_INLINE V<F32> round_bf16(V<F32> x) {
-  const hn::Repartition<std::uint32_t, F32> d32;
-  const auto bits = hn::BitCast(d32, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
-  return hn::BitCast(F32(), hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7fff))));
-}
-
 // What is multiplied of W at once: rows [first, first + rows), a part of their numbers. While that happens, the next part is
 // widened and the rows after these are asked for.
 class RowBlocks {
@@ -78,10 +70,7 @@ class RowBlocks {
   static void beside(void* blocks) { static_cast<RowBlocks*>(blocks)->step(); }
 
  private:
-  [[nodiscard]] std::int64_t row_bytes() const {
-    const Matrix& w = p_.op->weight;
-    return w.type == DType::i4 ? w.n_in / 2 : w.n_in * bytes_of(w.type);
-  }
+  [[nodiscard]] std::int64_t row_bytes() const { return bytes_of(p_.op->weight.type, p_.op->weight.n_in); }
   [[nodiscard]] const void* row(std::int64_t i) const {
     return static_cast<const std::byte*>(p_.op->weight.data) + i * row_bytes();
   }
@@ -116,15 +105,13 @@ class RowBlocks {
   // Of each 32 numbers, [16, 2]: PanelOrder::halves. q has 8 bits, nothing is lost.
   static void widen_i8_pairs(const std::uint8_t* q, std::int64_t n, std::uint16_t* to) {
     const F32 d;
-    const hn::Repartition<std::int32_t, F32> d32;
-    const hn::Rebind<std::uint8_t, F32> d8;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    const auto load = [&](std::int64_t i) HWY_ATTR { return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, q + i))); };
     std::int64_t k = 0;
     for (; k + 32 <= n; k += 32) {
-      for (std::int64_t i = 0; i < 16; i += lanes) store_pairs(load(k + i), load(k + 16 + i), to + k + 2 * i);
+      for (std::int64_t i = 0; i < 16; i += lanes)
+        store_pairs(LoadI8::load(d, q + k + i), LoadI8::load(d, q + k + 16 + i), to + k + 2 * i);
     }
-    for (; k < n; ++k) to[k / 32 * 32 + k % 16 * 2 + k % 32 / 16] = f32_to_bf16(static_cast<float>(q[k]));
+    for (; k < n; ++k) to[k / 32 * 32 + k % 16 * 2 + k % 32 / 16] = f32_to_bf16(LoadI8::one(q[k]));
   }
 
   static void widen_i4_pairs(const std::uint8_t* q, const std::uint16_t* scale, std::int64_t n, std::uint16_t* to) {

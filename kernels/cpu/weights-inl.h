@@ -41,16 +41,24 @@ struct LoadBf16 {
   static float one(std::uint16_t x) { return bf16_to_f32(x); }
 };
 
-// q + 0.5; rows and columns are scaled outside.
+// q; the half step and the scales of rows and columns are added outside.
 struct LoadI8 {
   using Type = std::uint8_t;
   static HWY_INLINE V<F32> load(F32 d, const std::uint8_t* p) {
     const hn::Repartition<std::int32_t, F32> d32;
     const hn::Rebind<std::uint8_t, F32> d8;
-    return hn::Add(hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, p))), hn::Set(d, 0.5f));
+    return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, p)));
   }
-  static float one(std::uint8_t x) { return static_cast<float>(x) + 0.5f; }
+  static float one(std::uint8_t x) { return static_cast<float>(x); }
 };
+
+// Rounded to a bfloat16 in the upper half, to nearest even; of numbers, not of NaN. The lower half is what it is.
+HWY_INLINE V<F32> round_bf16(V<F32> x) {
+  const hn::Repartition<std::uint32_t, F32> d32;
+  const auto bits = hn::BitCast(d32, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
+  return hn::BitCast(F32(), hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7fff))));
+}
 
 // The codes of a group, in order: body(i, codes [i, i + Lanes)) for i < kI4Group.
 template <class Body>
