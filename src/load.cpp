@@ -105,9 +105,9 @@ std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
   const std::string matrix = tensor.name.substr(0, tensor.name.rfind('.'));
   for (const char* part : {".mx", ".rx", ".my", ".ry", kI4Scale}) {
     const TensorInfo* of = tensor.name == matrix + part ? file.find(matrix) : nullptr;
-    if (of && of->type == FileType::u8) return 0;
+    if (of && quantization_of(file, *of) != Quantization::none) return 0;
   }
-  return tensor.type == FileType::u8 && file.find(tensor.name + kI4Scale) ? 2 * tensor.count() : tensor.count();
+  return quantization_of(file, tensor) == Quantization::i4 ? 2 * tensor.count() : tensor.count();
 }
 
 constexpr int kMostThreads = 4096;
@@ -148,7 +148,7 @@ std::string CheckedCheckpoint::stored_type() const {
   std::string type;
   for (const TensorInfo& tensor : file->tensors()) {
     if (!is_matrix(tensor)) continue;
-    const bool i4 = file->find(tensor.name + kI4Scale) != nullptr;
+    const bool i4 = quantization_of(*file, tensor) == Quantization::i4;
     const std::string_view name = tensor.type != FileType::u8 ? name_of(tensor.type) : i4 ? "i4" : "i8";
     if (!type.empty() && type != name && tensor.name != "emb.weight") return "mixed";
     if (type.empty() && tensor.name != "emb.weight") type = name;

@@ -109,15 +109,9 @@ std::vector<std::int64_t> WeightLoader::shape(std::string_view name) const {
   return tensor ? without_ones(tensor->shape) : std::vector<std::int64_t>{};
 }
 
-Quantization WeightLoader::quantization_of(const TensorInfo& tensor) const {
-  if (tensor.type != FileType::u8) return Quantization::none;
-  if (file_.find(tensor.name + ".rx")) return Quantization::i8;
-  return tensor.shape.size() == 2 && file_.find(tensor.name + kI4Scale) ? Quantization::i4 : Quantization::none;
-}
-
 // Notes that the vectors of a quantised tensor belong to the model.
 void WeightLoader::use_parts_of(const TensorInfo& tensor) {
-  const Quantization quantization = quantization_of(tensor);
+  const Quantization quantization = quantization_of(file_, tensor);
   if (quantization == Quantization::i4) log_.used.insert(tensor.name + kI4Scale);
   if (quantization != Quantization::i8) return;
   for (const char* suffix : {".mx", ".rx", ".my", ".ry"}) log_.used.insert(tensor.name + suffix);
@@ -132,7 +126,7 @@ const TensorInfo* WeightLoader::expect(std::string_view name, const std::vector<
     return nullptr;
   }
   log_.used.insert(full);
-  const Quantization quantization = quantization_of(*tensor);
+  const Quantization quantization = quantization_of(file_, *tensor);
   if (!is_float(tensor->type) && quantization == Quantization::none) {
     log_.problems.push_back(message(full, ": expected floating point numbers, found ", name_of(tensor->type)));
     return nullptr;
@@ -280,7 +274,7 @@ Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in
 
 // Rows of a matrix as stored, or of what was quantised by rwkv-convert.
 WeightLoader::FillRows WeightLoader::rows_of(const TensorInfo& tensor, std::int64_t n_in, DType type) {
-  const Quantization quantization = quantization_of(tensor);
+  const Quantization quantization = quantization_of(file_, tensor);
   if (quantization == Quantization::i8) return rows_of_i8(tensor, n_in, type);
   if (quantization == Quantization::i4) return rows_of_i4(tensor, n_in, type);
   return [this, &tensor, n_in, type](std::int64_t first, std::int64_t n, std::byte* out) {
@@ -357,7 +351,7 @@ const float* WeightLoader::upload_rounded(std::vector<float> values) {
 Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
   QuantizedVectors v;
   Matrix matrix;
-  if (quantization_of(tensor) == Quantization::i8) {
+  if (quantization_of(file_, tensor) == Quantization::i8) {
     v = quantized_vectors(tensor.name, n_out, n_in);
     matrix = load_rows(DType::i8, n_out, n_in, layout, [&](std::int64_t first, std::int64_t n, std::byte* out) {
       file_.read_stored(tensor, first * n_in, {out, static_cast<std::size_t>(n * n_in)});
@@ -389,7 +383,7 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
   constexpr auto kScaleBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
   auto* const memory = static_cast<std::byte*>(allocate(i4_bytes(count)));
   auto* const scales = static_cast<std::byte*>(allocate(i4_scales(count) * kScaleBytes));
-  const bool as_stored = quantization_of(tensor) == Quantization::i4;
+  const bool as_stored = quantization_of(file_, tensor) == Quantization::i4;
   const FillRows fill = as_stored ? FillRows() : rows_of(tensor, n_in, DType::f32);
   const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + kI4Group - 1) / kI4Group * kI4Group;
   each_part(n_out, at_once, [&](std::int64_t first, std::int64_t n) {
@@ -472,6 +466,12 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
   return load_rows(type, n_out, n_in, Layout::output_major, [&](std::int64_t first, std::int64_t n, std::byte* out) {
     transpose(bytes_of(type), stored.get(), n_in, n_out, first, n, out);
   });
+}
+
+Quantization quantization_of(const Checkpoint& file, const TensorInfo& tensor) {
+  if (tensor.type != FileType::u8) return Quantization::none;
+  if (file.find(tensor.name + ".rx")) return Quantization::i8;
+  return tensor.shape.size() == 2 && file.find(tensor.name + kI4Scale) ? Quantization::i4 : Quantization::none;
 }
 
 void require_complete(const Checkpoint& file, const LoadLog& log) {

@@ -77,8 +77,6 @@ class WeightLoader {
   // Writes rows [first, first + n) of a matrix in its type to `out`, in host memory. Called by several threads.
   using FillRows = std::function<void(std::int64_t first, std::int64_t n, std::byte* out)>;
 
-  // How a tensor of the file is quantised.
-  [[nodiscard]] Quantization quantization_of(const TensorInfo& tensor) const;
   const TensorInfo* expect(std::string_view name, const std::vector<std::int64_t>& shape);
   void use_parts_of(const TensorInfo& tensor);
   void report() const;
@@ -108,6 +106,9 @@ class WeightLoader {
   WeightMemory* memory_ = nullptr;
   std::string prefix_;
 };
+
+// How a tensor of a file is quantised: what rwkv-convert stores beside it tells.
+[[nodiscard]] Quantization quantization_of(const Checkpoint& file, const TensorInfo& tensor);
 
 // Throws CheckpointError with the first ten problems of `log`, if it has any.
 void require_complete(const Checkpoint& file, const LoadLog& log);

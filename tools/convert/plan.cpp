@@ -3,6 +3,7 @@
 
 #include "message.h"
 #include "weights/i4.h"
+#include "weights/weight_loader.h"
 
 #include <algorithm>
 
@@ -69,7 +70,7 @@ std::vector<Step> plan_conversion(const Checkpoint& input, TargetType type) {
   std::vector<Step> steps;
   for (const TensorInfo& tensor : input.tensors()) {
     if (tensor.name == "tokenizer") continue;
-    if (tensor.type == FileType::u8 && (input.find(tensor.name + ".rx") || input.find(tensor.name + kI4Scale)))
+    if (quantization_of(input, tensor) != Quantization::none)
       throw CheckpointError(message(input.path(), ": is quantised already; convert the original"));
     if (!is_float(tensor.type))
       throw CheckpointError(message(input.path(), ": ", printable(tensor.name), ": expected floating point numbers, found ",
