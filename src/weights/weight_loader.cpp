@@ -13,6 +13,7 @@
 #include "kernels/convert.h"
 #include "kernels/half.h"
 #include "kernels/i4.h"
+#include "kernels/transpose.h"
 #include "message.h"
 #include "weights/i4.h"
 
@@ -68,31 +69,6 @@ std::optional<DType> stored_type(FileType type) {
 std::int64_t rows_at_once(std::int64_t n_row, std::int64_t row_bytes) {
   const std::int64_t part = n_row * row_bytes < kSmallMatrix ? kSmallPart : kPart;
   return std::clamp<std::int64_t>(part / std::max<std::int64_t>(row_bytes, 1), 1, std::max<std::int64_t>(n_row, 1));
-}
-
-// out[m][i] = in[i][first + m] for m < n; in: [n_in, n_out], out: [n, n_in]. Square by square, so that cache lines are used
-// whole.
-template <class T>
-void transpose(const T* in, std::int64_t n_in, std::int64_t n_out, std::int64_t first, std::int64_t n, T* out) {
-  constexpr std::int64_t kSide = 32;
-  for (std::int64_t m0 = 0; m0 < n; m0 += kSide) {
-    const std::int64_t m1 = std::min(n, m0 + kSide);
-    for (std::int64_t i0 = 0; i0 < n_in; i0 += kSide) {
-      const std::int64_t i1 = std::min(n_in, i0 + kSide);
-      for (std::int64_t m = m0; m < m1; ++m) {
-        for (std::int64_t i = i0; i < i1; ++i) out[m * n_in + i] = in[i * n_out + first + m];
-      }
-    }
-  }
-}
-
-void transpose(std::int64_t element_bytes, const std::byte* in, std::int64_t n_in, std::int64_t n_out, std::int64_t first,
-               std::int64_t n, std::byte* out) {
-  const auto as = [&]<class T>(T*) {
-    transpose(reinterpret_cast<const T*>(in), n_in, n_out, first, n, reinterpret_cast<T*>(out));
-  };
-  if (element_bytes == 4) return as(static_cast<std::uint32_t*>(nullptr));
-  element_bytes == 2 ? as(static_cast<std::uint16_t*>(nullptr)) : as(static_cast<std::uint8_t*>(nullptr));
 }
 
 }  // namespace
@@ -249,8 +225,9 @@ void WeightLoader::store(const Matrix& matrix, std::int64_t first, std::int64_t 
   if (!matrix.input_major) {
     return device_->upload(memory + first * n_in * size, rows, static_cast<std::size_t>(n * n_in * size));
   }
+  if (device_->is_host()) return transposer(size)(rows, n, n_in, n_in, memory + first * size, matrix.n_out);
   const auto columns = log_.staging.lease<std::byte>(n * n_in * size);
-  transpose(size, rows, n, n_in, 0, n_in, columns.get());
+  transposer(size)(rows, n, n_in, n_in, columns.get(), n);
   for (std::int64_t i = 0; i < n_in; ++i) {
     device_->upload(memory + (i * matrix.n_out + first) * size, columns.get() + i * n * size,
                     static_cast<std::size_t>(n * size));
@@ -406,7 +383,7 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
     const auto columns = log_.staging.lease<std::uint8_t>(i4_bytes(n * n_in));
     const auto column_scales = log_.staging.lease<std::uint16_t>(i4_scales(n * n_in));
     transpose_i4(q.get(), n, n_in, columns.get());
-    transpose(scale.get(), n, i4_scales(n_in), 0, i4_scales(n_in), column_scales.get());
+    transposer(kScaleBytes)(scale.get(), n, i4_scales(n_in), i4_scales(n_in), column_scales.get(), n);
     for (std::int64_t i = 0; i < n_in; ++i)
       put(memory + i4_bytes(i * n_out + first), columns.get() + i4_bytes(i * n), i4_bytes(n));
     for (std::int64_t g = 0; g < i4_scales(n_in); ++g) {
@@ -464,7 +441,7 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
     read_as(type, *tensor, (part * n_in + first) * n_out, n * n_out, stored.get() + first * stored_row);
   });
   return load_rows(type, n_out, n_in, Layout::output_major, [&](std::int64_t first, std::int64_t n, std::byte* out) {
-    transpose(bytes_of(type), stored.get(), n_in, n_out, first, n, out);
+    transposer(bytes_of(type))(stored.get() + first * bytes_of(type), n_in, n, n_out, out, n_in);
   });
 }
 
