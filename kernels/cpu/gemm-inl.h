@@ -72,10 +72,16 @@ HWY_INLINE void transpose(const float* from, std::int64_t ld_from, std::int64_t 
   }
 }
 
+// Numbers that will be needed soon and come from afar: `step` of them are asked for after each step of the work at hand.
+struct Soon {
+  const float* from;
+  std::int64_t step;
+};
+
 // kRows rows of a times a panel of kVectors vectors, added to c.
 template <int kVectors, std::int64_t kStride>
 HWY_INLINE void rows_times_panel(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, std::int64_t depth,
-                                 float* HWY_RESTRICT c, std::int64_t ldc) {
+                                 float* HWY_RESTRICT c, std::int64_t ldc, Soon soon) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   V<F32> sum[kRows][kVectors];
@@ -86,6 +92,7 @@ HWY_INLINE void rows_times_panel(const float* HWY_RESTRICT a, const float* HWY_R
   }
   for (std::int64_t k = 0; k < depth; ++k) {
     V<F32> line[kVectors];
+    __builtin_prefetch(soon.from + k * soon.step, 0, 2);
     HWY_UNROLL(2)
     for (int j = 0; j < kVectors; ++j) line[j] = hn::LoadU(d, b + j * lanes);
     b += kVectors * lanes;

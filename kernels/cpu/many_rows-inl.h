@@ -28,14 +28,14 @@ inline void pack_panel(const Product& p, std::int64_t panel) {
   transpose(p.x() + first * n, n, rows, n, floats, width);
 }
 
-// Rows [row, row + rows) of columns [first, first + count), from c [count, kMostRows], transposed.
-inline void finish_block(const Product& p, const float* c, std::int64_t row, std::int64_t rows, std::int64_t first,
-                         std::int64_t count) {
+// Rows [row, row + rows) of columns [first, first + count), from c [count, width], transposed.
+inline void finish_panel(const Product& p, const float* c, std::int64_t width, std::int64_t row, std::int64_t rows,
+                         std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kAtOnce = 16;
   alignas(64) float y[kAtOnce][kBlock];
   for (std::int64_t r = 0; r < rows; r += kAtOnce) {
     const std::int64_t some = std::min(kAtOnce, rows - r);
-    transpose(c + r, kMostRows, count, some, y[0], kBlock);
+    transpose(c + r, width, count, some, y[0], kBlock);
     for (std::int64_t i = 0; i < some; ++i) {
       prefetch_result(*p.op, row + r + i + kResultsAhead, first, count);
       finish(*p.op, p.scaled, row + r + i, first, count, y[i]);
@@ -101,22 +101,25 @@ void many_rows(const Product& p, std::int64_t first) {
   constexpr std::int64_t kStride = kDepth + 16;  // not a multiple of 4 KiB, so that the rows do not compete for the same lines
   const std::int64_t n = p.op->weight.n_in, count = std::min(kBlock, p.op->weight.n_out - first), width = p.panel_width();
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(F32()));
-  alignas(64) float a[kBlock * kStride], c[kBlock * kMostRows];
+  const auto multiply = width > lanes ? rows_times_panel<2, kStride> : rows_times_panel<1, kStride>;
+  alignas(64) float a[kBlock * kStride], c[kMostRows * kBlock];  // c: of each panel [kBlock, width]
   for (std::int64_t row = 0; row < p.rows(); row += kMostRows) {
     const std::int64_t rows = std::min(kMostRows, p.rows() - row);
-    std::fill_n(c, kBlock * kMostRows, 0.0f);
+    std::fill_n(c, kMostRows * kBlock, 0.0f);
     for (std::int64_t k = 0; k < n; k += kDepth) {
       const std::int64_t depth = std::min(kDepth, n - k);
       load_block<Load>(p.op->weight, first, count, k, depth, a, kStride);
       for (std::int64_t r = 0; r < rows; r += width) {
         const auto* const b = reinterpret_cast<const float*>(p.panels + (row + r) / width * p.panel_bytes()) + k * width;
         for (std::int64_t i = 0; i < count; i += kRows) {
-          const auto multiply = width > lanes ? rows_times_panel<2, kStride> : rows_times_panel<1, kStride>;
-          multiply(a + i * kStride, b, depth, c + i * kMostRows + r, kMostRows);
+          const Soon next_panel{b + p.panel_bytes() / 4 + i * depth * width / kBlock, width * kRows / kBlock};
+          multiply(a + i * kStride, b, depth, c + r * kBlock + i * width, width, next_panel);
         }
       }
     }
-    finish_block(p, c, row, rows, first, count);
+    for (std::int64_t r = 0; r < rows; r += width) {
+      finish_panel(p, c + r * kBlock, width, row + r, std::min(width, rows - r), first, count);
+    }
   }
 }
 
