@@ -46,29 +46,36 @@ struct alignas(64) CacheLine {
 
 struct Digits {
   DigitForm form{};
-  std::int64_t n = 0;             // of a row
-  std::int64_t stride = 0;        // from digit to digit of a row
-  std::vector<CacheLine> memory;  // [R, count, stride]; for i4 all first halves of groups, at stride / 2 the second ones
-  std::vector<CacheLine> zeros;   // i4: [R, stride / 8], kI4Zero times the sum of 4 numbers and of the 4 that share their bytes
-  std::vector<float> scale;       // [R]; NaN where x holds NaN or infinity
+  std::int64_t n = 0;       // of a row
+  std::int64_t stride = 0;  // from row to row, bytes
+  // [R, stride]. i8: digit after digit, each stride / count. i4: blocks of kI4Block bytes for 64 bytes of weights, in lines of
+  // 64: of each digit the first and the second halves of the groups; then 16 int32, see add_zeros.
+  std::vector<CacheLine> memory;
+  std::vector<float> scale;  // [R]; NaN where x holds NaN or infinity
 
   Digits() = default;
-  Digits(DigitForm digits, std::int64_t rows, std::int64_t n_col, std::int64_t whole)
-      : form(digits), n(n_col), stride((n + whole - 1) / whole * whole), memory(rows * form.count * stride / 64), scale(rows) {}
+  Digits(DigitForm digits, std::int64_t rows, std::int64_t n_col, std::int64_t row_bytes)
+      : form(digits), n(n_col), stride(row_bytes), memory(rows * stride / 64), scale(rows) {}
 
-  [[nodiscard]] const std::int8_t* row(std::int64_t r, int digit = 0) const {
-    return reinterpret_cast<const std::int8_t*>(memory.data()) + (r * form.count + digit) * stride;
+  [[nodiscard]] const std::int8_t* row(std::int64_t r) const {
+    return reinterpret_cast<const std::int8_t*>(memory.data()) + r * stride;
   }
   [[nodiscard]] std::int8_t* row(std::int64_t r) { return const_cast<std::int8_t*>(std::as_const(*this).row(r)); }
-  [[nodiscard]] std::int32_t* zero(std::int64_t r) { return const_cast<std::int32_t*>(std::as_const(*this).zero(r)); }
-  [[nodiscard]] const std::int32_t* zero(std::int64_t r) const {
-    return reinterpret_cast<const std::int32_t*>(zeros.data()) + r * stride / 8;
-  }
 };
 
-// One row: x[i] = scale whole[i], and whole[i] in digits, the highest first, stride apart. Returns the scale.
-HWY_INLINE float split(const float* x, std::int64_t n, DigitForm form, std::int32_t* whole, std::int8_t* digit,
-                       std::int64_t stride) {
+constexpr std::int64_t i4_block(DigitForm form) { return (2 * form.count + 1) * 64; }
+
+// Where the first digit of number i is in its row of blocks; the others are 128 apart.
+constexpr std::int64_t i4_place(DigitForm form, std::int64_t i) {
+  const auto u = static_cast<std::uint64_t>(i);
+  return static_cast<std::int64_t>(u / 128 * i4_block(form) + u % 32 / 16 * 64 + u % 128 / 32 * 16 + u % 16);
+}
+
+// One row: x[i] = scale (whole number), and that in digits, the highest first: digit k goes to digit[place(i) + k apart].
+// Returns the scale.
+template <class Place>
+HWY_INLINE float split(const float* x, std::int64_t n, DigitForm form, std::int8_t* digit, const Place& place,
+                       std::int64_t apart) {
   const float poison =
       sum_vectors(n, [x](auto d, std::int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::Zero(d)); });
   const F32 d_all;
@@ -84,46 +91,23 @@ HWY_INLINE float split(const float* x, std::int64_t n, DigitForm form, std::int3
     const hn::Rebind<std::int8_t, decltype(d)> d8;
     const auto mask = hn::Set(di, (1 << form.bits) - 1), half = hn::Set(di, 1 << form.bits >> 1);
     auto left = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
-    hn::StoreU(left, di, whole + i);
+    std::int8_t* const to = digit + place(i);
     for (int k = form.count - 1; k > 0; --k) {
       const auto lowest = hn::Sub(hn::And(hn::Add(left, half), mask), half);
-      hn::StoreU(hn::DemoteTo(d8, lowest), d8, digit + k * stride + i);
+      hn::StoreU(hn::DemoteTo(d8, lowest), d8, to + k * apart);
       left = hn::ShiftRightSame(hn::Sub(left, lowest), form.bits);
     }
-    hn::StoreU(hn::DemoteTo(d8, left), d8, digit + i);
+    hn::StoreU(hn::DemoteTo(d8, left), d8, to);
   });
   return (inverse > 0.0f ? most / form.largest : 0.0f) + poison;
 }
 
-// Whether AddQuadsVnni is what multiplies.
-inline bool is_vnni() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 && has_vnni(); }
-
 inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out(kThreeDigits, rows, n, 64);
-  std::vector<std::int32_t> whole(n);
+  const std::int64_t apart = (n + 63) / 64 * 64;
+  Digits out(kThreeDigits, rows, n, kThreeDigits.count * apart);
   for (std::int64_t r = 0; r < rows; ++r) {
-    out.scale[r] = split(x + r * n, n, out.form, whole.data(), out.row(r), out.stride);
-  }
-  return out;
-}
-
-// n is a multiple of kI4Group.
-inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
-  Digits out(is_vnni() ? kTwoDigits : kThreeDigits, rows, n, 128);
-  const std::int64_t half = out.stride / 2;
-  out.zeros.resize(rows * out.stride / 8 * sizeof(std::int32_t) / sizeof(CacheLine));
-  std::vector<std::int32_t> whole(out.stride);
-  std::vector<float> apart(out.stride);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t i = 0; i < n; i += kI4Group) {
-      std::copy_n(x + r * n + i, kI4GroupBytes, &apart[i / 2]);
-      std::copy_n(x + r * n + i + kI4GroupBytes, kI4GroupBytes, &apart[half + i / 2]);
-    }
-    out.scale[r] = split(apart.data(), out.stride, out.form, whole.data(), out.row(r), out.stride);
-    for (std::int64_t j = 0; j < half / 4; ++j) {
-      const std::int32_t *const a = whole.data() + 4 * j, *const b = a + half;
-      out.zero(r)[j] = kI4Zero * (a[0] + a[1] + a[2] + a[3] + b[0] + b[1] + b[2] + b[3]);
-    }
+    out.scale[r] = split(
+        x + r * n, n, out.form, out.row(r), [](std::int64_t i) { return i; }, apart);
   }
   return out;
 }
@@ -136,6 +120,12 @@ using I32 = hn::Repartition<std::int32_t, D8>;
 // sum[j] + w[4 j] x[4 j] + ... + w[4 j + 3] x[4 j + 3], w unsigned, x of -64 .. 64, so that two products fit 16 bits.
 struct AddQuads {
   static constexpr DigitForm kI4Form = kThreeDigits;
+  static constexpr bool kStartsFromZeros = false;
+  // code[index & 15] for every byte of index.
+  template <class D8>
+  static HWY_INLINE V<D8> lookup(D8 d8, V<D8> code, V<D8> index) {
+    return hn::TableLookupBytes(code, hn::And(index, hn::Set(d8, 15)));
+  }
   template <class D8>
   HWY_INLINE V<I32<D8>> operator()(D8, V<I32<D8>> sum, V<D8> w, V<hn::RebindToSigned<D8>> x) const {
     [[maybe_unused]] constexpr std::size_t kBytes = hn::MaxLanes(D8());
@@ -171,11 +161,26 @@ struct AddQuads {
 };
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-struct AddQuadsVnni {
+struct AddQuadsVnni : AddQuads {
   static constexpr DigitForm kI4Form = kTwoDigits;
   template <class D8>
   HWY_INLINE V<I32<D8>> operator()(D8, V<I32<D8>> sum, V<D8> w, V<hn::RebindToSigned<D8>> x) const {
     return {add_quads_vnni(sum.raw, w.raw, x.raw)};
+  }
+};
+
+// Saves instructions: a lookup heeds no more bits of an index than it has bytes to choose from, 16 to 64, so the codes
+// repeated need no mask; and sums start from what would be subtracted.
+struct AddQuadsVbmi : AddQuadsVnni {
+  static constexpr bool kStartsFromZeros = true;
+  template <class D8>
+  static HWY_INLINE V<D8> lookup(D8, V<D8> code, V<D8> index) {
+    return {lookup_bytes_vbmi(code.raw, index.raw)};
+  }
+  // 2^8 sum, and the upper 8 bits of zeros below it.
+  template <class V32>
+  static HWY_INLINE V32 shift(V32 sum, V32 zeros) {
+    return {shift_in_byte_vbmi(sum.raw, zeros.raw)};
   }
 };
 #endif
@@ -193,6 +198,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
   const std::int8_t* const digits = x.row(row);
+  const std::int64_t apart = x.stride / kCount;
   V<I32<U8>> sum[kX][kChains][kCount];
   for (auto& of_row : sum) {
     for (auto& chain : of_row) {
@@ -209,8 +215,7 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
       for (int a = 0; a < kX; ++a) {
         HWY_UNROLL(3)
         for (int k = 0; k < kCount; ++k) {
-          sum[a][c][k] =
-              Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kCount + k) * x.stride + i + c * lanes));
+          sum[a][c][k] = Quads()(d8, sum[a][c][k], weights, hn::LoadU(di8, digits + (a * kCount + k) * apart + i + c * lanes));
         }
       }
     }
@@ -218,8 +223,8 @@ HWY_INLINE void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row
   for (int a = 0; a < kX; ++a) {
     float rest = 0.0f;
     for (std::int64_t j = i; j < x.n; ++j) {
-      const std::int8_t* const at = digits + a * kCount * x.stride + j;
-      rest += static_cast<float>(w[j] * (at[0] * 16384 + at[x.stride] * 128 + at[2 * x.stride]));
+      const std::int8_t* const at = digits + a * x.stride + j;
+      rest += static_cast<float>(w[j] * (at[0] * 16384 + at[apart] * 128 + at[2 * apart]));
     }
     V<F32> total = hn::Zero(d);
     for (int k = 0; k < kCount; ++k) {
@@ -245,94 +250,194 @@ HWY_INLINE V<hn::Repartition<float, D8>> group_scales(D8 d8, const std::uint16_t
   return hn::BitCast(hn::Repartition<float, D8>(), hn::TableLookupBytesOr0(all, hn::Load(d8, kUpperHalves)));
 }
 
-// The part of dots_i4 that [i, i + Lanes(d8)) bytes of nibbles give, added to sum.
-template <class Quads, class D8, int kX>
-HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row,
-                       std::int64_t i, V<hn::Repartition<float, D8>> (&sum)[kX]) {
+// The sums of 4 products of the numbers in the lower and 4 of those in the upper halves of bytes, with their x from a block.
+template <class Quads, class D8>
+HWY_INLINE V<I32<D8>> sum_i4(D8 d8, V<D8> first, V<D8> second, const std::int8_t* x, V<I32<D8>> zeros) {
   const hn::RebindToSigned<D8> di8;
+  const I32<D8> d32;
+  auto s = Quads::kStartsFromZeros ? zeros : hn::Zero(d32);
+  HWY_UNROLL(3)
+  for (int k = 0; k < Quads::kI4Form.count; ++k) {
+    if constexpr (Quads::kStartsFromZeros) {
+      if (k > 0) s = Quads::shift(s, zeros);
+    } else {
+      s = hn::ShiftLeft<Quads::kI4Form.bits>(s);
+    }
+    s = Quads()(d8, s, first, hn::Load(di8, x + k * 128));
+    s = Quads()(d8, s, second, hn::Load(di8, x + k * 128 + 64));
+  }
+  return Quads::kStartsFromZeros ? s : hn::Sub(s, zeros);
+}
+
+// The end of a block: kI4Zero times the sums of each 4 numbers and the 4 that share their bytes. For AddQuadsVbmi minus that,
+// rotated such that its shift of what a sum starts from gives it.
+template <class Quads>
+HWY_INLINE void add_zeros(std::int8_t* block) {
+  using D8 = HWY_CAPPED(std::uint8_t, 64);
+  const D8 d8;
+  const hn::Repartition<std::uint32_t, D8> d32;
+  const auto none = hn::Set(d8, kI4Zero);
+  for (std::size_t j = 0; j < 64; j += hn::MaxLanes(d8)) {
+    auto zeros = hn::BitCast(d32, sum_i4<Quads>(d8, none, none, block + j, hn::Zero(I32<D8>())));
+    if constexpr (Quads::kStartsFromZeros) zeros = hn::RotateRight<8>(hn::Sub(hn::Zero(d32), zeros));
+    hn::Store(zeros, d32, reinterpret_cast<std::uint32_t*>(block + 128 * Quads::kI4Form.count + j));
+  }
+}
+
+// The part of dots_i4 that Lanes(d8) bytes of nibbles at w give, added to sum. x: the same place in the first row's block.
+template <class Quads, class D8, int kX>
+HWY_INLINE void add_i4(D8 d8, const std::uint8_t* w, const std::uint16_t* scale, const std::int8_t* x, std::int64_t stride,
+                       V<hn::Repartition<float, D8>> (&sum)[kX]) {
   const hn::Repartition<std::uint16_t, D8> d16;
   const I32<D8> d32;
   const hn::Repartition<float, D8> d;
   const auto code = hn::LoadDup128(d8, kI4Code);
-  const auto nibble = hn::Set(d8, 15);
-  const auto both = hn::LoadU(d8, w + i);
-  const auto first = hn::TableLookupBytes(code, hn::And(both, nibble));
-  const auto second = hn::TableLookupBytes(code, hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))), nibble));
-  const auto scales = group_scales(d8, scale + i / kI4GroupBytes);
+  const auto both = hn::LoadU(d8, w);
+  const auto first = Quads::lookup(d8, code, both);
+  const auto second = Quads::lookup(d8, code, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, both))));
+  const auto scales = group_scales(d8, scale);
   HWY_UNROLL(8)
-  for (int a = 0; a < kX; ++a) {
-    const std::int8_t* const digits = x.row(row + a) + i;
-    auto s = hn::Zero(d32);
-    HWY_UNROLL(3)
-    for (int k = 0; k < Quads::kI4Form.count; ++k) {
-      if (k > 0) s = hn::ShiftLeft<Quads::kI4Form.bits>(s);
-      s = Quads()(d8, s, first, hn::LoadU(di8, digits + k * x.stride));
-      s = Quads()(d8, s, second, hn::LoadU(di8, digits + k * x.stride + x.stride / 2));
-    }
-    s = hn::Sub(s, hn::LoadU(d32, x.zero(row + a) + i / 4));
-    sum[a] = hn::MulAdd(hn::ConvertTo(d, s), scales, sum[a]);
+  for (int a = 0; a < kX; ++a, x += stride) {
+    const auto zeros = hn::Load(d32, reinterpret_cast<const std::int32_t*>(x + 128 * Quads::kI4Form.count));
+    sum[a] = hn::MulAdd(hn::ConvertTo(d, sum_i4<Quads>(d8, first, second, x, zeros)), scales, sum[a]);
   }
 }
 
-// y[a] = x[row + a] w for kX rows of x. The four sums of one group, of 8 products each, fit 32 bits: 8 243 2^20 < 2^31.
+using Wide = HWY_CAPPED(std::uint8_t, 64);
+constexpr std::size_t kWideSums = hn::MaxLanes(hn::Repartition<float, Wide>());
+
+// sums[a][.] add up to x[row + a] w / x.scale[row + a] for kX rows of x. The four sums of one group, of 8 products each, fit 32
+// bits: 8 243 2^20 < 2^31.
 template <class Quads, int kX>
-HWY_INLINE void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row, float* y) {
-  using Block = HWY_CAPPED(std::uint8_t, kI4GroupBytes);
-  const U8 d8;
-  const Block block;
-  const F32 d;
-  const hn::Repartition<float, Block> d_block;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d8));
+HWY_INLINE void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row,
+                        float (*sums)[kWideSums], std::int64_t apart) {
+  const Wide wide;
+  const hn::Repartition<float, Wide> d;
+  const HWY_CAPPED(std::uint8_t, kI4GroupBytes) narrow;
+  const hn::Repartition<float, decltype(narrow)> d_narrow;
+  const std::int8_t* digits = x.row(row);
   const std::int64_t bytes = x.n / 2;
-  V<F32> sum[kX];
-  V<hn::Repartition<float, Block>> rest[kX];
+  V<decltype(d)> sum[kX];
   for (auto& s : sum) s = hn::Zero(d);
-  for (auto& s : rest) s = hn::Zero(d_block);
-  std::int64_t i = 0;
-  for (; i + lanes <= bytes; i += lanes) {
-    prefetch_stream(w + i, lanes);
-    add_i4<Quads>(d8, w, scale, x, row, i, sum);
+  prefetch_stream(scale, x.n / kI4Group);
+  for (std::int64_t i = 0; i < bytes / 64; ++i, w += 64, scale += 4, digits += i4_block(Quads::kI4Form)) {
+    prefetch_stream(w, 64);
+    HWY_UNROLL(4)
+    for (std::size_t j = 0; j < 64; j += hn::MaxLanes(wide)) {
+      add_i4<Quads>(wide, w + j, scale + j / kI4GroupBytes, digits + j, x.stride, sum);
+    }
   }
-  for (; i < bytes; i += kI4GroupBytes) add_i4<Quads>(block, w, scale, x, row, i, rest);
+  for (int a = 0; a < kX; ++a) hn::Store(sum[a], d, sums[a * apart]);
+  if (bytes % 64 == 0) return;
+  V<decltype(d_narrow)> rest[kX];
+  for (int a = 0; a < kX; ++a) rest[a] = hn::Load(d_narrow, sums[a * apart]);
+  for (std::int64_t j = 0; j < bytes % 64; j += kI4GroupBytes) {
+    add_i4<Quads>(narrow, w + j, scale + j / kI4GroupBytes, digits + j, x.stride, rest);
+  }
+  for (int a = 0; a < kX; ++a) hn::Store(rest[a], d_narrow, sums[a * apart]);
+}
+
+// y[i] = the sum of lanes i, i + 4, i + 8 ..., i < 4.
+template <class D>
+HWY_INLINE void add_up_blocks(D d, V<D> sum, float* y) {
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    hn::StoreU(sum, d, y);
+  } else {
+    const hn::Half<D> half;
+    add_up_blocks(half, hn::Add(hn::LowerHalf(half, sum), hn::UpperHalf(half, sum)), y);
+  }
+}
+
+// y[i] = the sum of sums[i], i < 4.
+HWY_INLINE void add_up_four(const float (*sums)[kWideSums], float* y) {
+  const hn::Repartition<float, Wide> d;
+  const hn::Repartition<std::uint64_t, Wide> pairs;
+  const auto both = [&](int i) HWY_ATTR {
+    const auto a = hn::Load(d, sums[i]), b = hn::Load(d, sums[i + 1]);
+    return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  };
+  const auto first = both(0), second = both(2);
+  const auto four = hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, first, second)),
+                            hn::BitCast(d, hn::InterleaveUpper(pairs, first, second)));
+  add_up_blocks(d, four, y);
+}
+
+// y[a][b] = x[row + a] times row b of W, b < count. The lanes of four sums are added up together, as a row is short.
+template <class Quads, int kX, int kColumns>
+HWY_INLINE void rows_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row,
+                        std::int64_t count, float (&y)[kX][kColumns]) {
+  alignas(64) float sums[kX][kColumns][kWideSums];
+  for (std::int64_t b = 0; b < count; ++b, w += x.n / 2, scale += x.n / kI4Group) {
+    dots_i4<Quads, kX>(w, scale, x, row, &sums[0][b], kColumns);
+  }
   for (int a = 0; a < kX; ++a) {
-    const float total = hn::GetLane(hn::SumOfLanes(d, sum[a])) + hn::GetLane(hn::SumOfLanes(d_block, rest[a]));
-    y[a] = x.scale[row + a] * total;
+    for (std::int64_t b = count; b % 4 != 0; ++b) std::fill_n(sums[a][b], kWideSums, 0.0f);
+    for (std::int64_t b = 0; b < count; b += 4) add_up_four(&sums[a][b], &y[a][b]);
+    for (std::int64_t b = 0; b < count; ++b) y[a][b] *= x.scale[row + a];
   }
 }
 
 #else
 
-struct AddQuads {};
+struct AddQuads {
+  static constexpr DigitForm kI4Form = kThreeDigits;
+};
 
-inline float whole_digits(const Digits& x, std::int64_t row, std::int64_t i) {
-  std::int32_t whole = 0;
-  for (int k = 0; k < x.form.count; ++k) whole = (whole << x.form.bits) + x.row(row, k)[i];
-  return static_cast<float>(whole);
+template <class>
+void add_zeros(std::int8_t*) {}
+
+// From its highest digit; the others are `apart`.
+inline float whole_number(const std::int8_t* digit, std::int64_t apart) {
+  return static_cast<float>(digit[0] * 16384 + digit[apart] * 128 + digit[2 * apart]);
 }
 
 template <class, int kX>
 void dots_i8(const std::uint8_t* w, const Digits& x, std::int64_t row, float* y) {
   for (int a = 0; a < kX; ++a) {
     float sum = 0.0f;
-    for (std::int64_t i = 0; i < x.n; ++i) sum += static_cast<float>(w[i]) * whole_digits(x, row + a, i);
-    y[a] = x.scale[row + a] * sum;
-  }
-}
-
-template <class, int kX>
-void dots_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row, float* y) {
-  for (int a = 0; a < kX; ++a) {
-    float sum = 0.0f;
     for (std::int64_t i = 0; i < x.n; ++i) {
-      sum += i4_value(w, scale, i) *
-             whole_digits(x, row + a,
-                          i % kI4Group / kI4GroupBytes * x.stride / 2 + i / kI4Group * kI4GroupBytes + i % kI4GroupBytes);
+      sum += static_cast<float>(w[i]) * whole_number(x.row(row + a) + i, x.stride / kThreeDigits.count);
     }
     y[a] = x.scale[row + a] * sum;
   }
 }
 
+template <class, int kX, int kColumns>
+void rows_i4(const std::uint8_t* w, const std::uint16_t* scale, const Digits& x, std::int64_t row, std::int64_t count,
+             float (&y)[kX][kColumns]) {
+  for (std::int64_t b = 0; b < count; ++b, w += x.n / 2, scale += x.n / kI4Group) {
+    for (int a = 0; a < kX; ++a) {
+      float sum = 0.0f;
+      for (std::int64_t i = 0; i < x.n; ++i) {
+        sum += i4_value(w, scale, i) * whole_number(x.row(row + a) + i4_place(kThreeDigits, i), 128);
+      }
+      y[a][b] = x.scale[row + a] * sum;
+    }
+  }
+}
+
 #endif
+
+// n is a multiple of kI4Group.
+template <class Quads>
+Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
+  constexpr DigitForm kForm = Quads::kI4Form;
+  Digits out(kForm, rows, n, (n + 127) / 128 * i4_block(kForm));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    out.scale[r] = split(
+        x + r * n, n, kForm, out.row(r), [](std::int64_t i) { return i4_place(kForm, i); }, 128);
+    for (std::int64_t at = 0; at < out.stride; at += i4_block(kForm)) add_zeros<Quads>(out.row(r) + at);
+  }
+  return out;
+}
+
+inline Digits digits_for_i4(const float* x, std::int64_t rows, std::int64_t n) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if (has_vbmi()) return digits_for_i4<AddQuadsVbmi>(x, rows, n);
+  if (has_vnni()) return digits_for_i4<AddQuadsVnni>(x, rows, n);
+#endif
+  return digits_for_i4<AddQuads>(x, rows, n);
+}
 
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

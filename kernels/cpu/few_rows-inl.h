@@ -108,13 +108,13 @@ void digit_rows(const Product& p, std::int64_t row, std::int64_t first) {
   const std::int64_t n = w.n_in, count = std::min(kFewColumns, w.n_out - first);
   const auto* const q = static_cast<const std::uint8_t*>(w.data);
   float y[kX][kFewColumns], column[kX];
-  for (std::int64_t b = 0; b < count; ++b) {
-    if (w.type == DType::i8) {
+  if (w.type == DType::i4) {
+    rows_i4<Quads>(q + first * n / 2, w.scale + first * n / kI4Group, p.digits, row, count, y);
+  } else {
+    for (std::int64_t b = 0; b < count; ++b) {
       dots_i8<Quads, kX>(q + (first + b) * n, p.digits, row, column);
-    } else {
-      dots_i4<Quads, kX>(q + (first + b) * n / 2, w.scale + (first + b) * n / kI4Group, p.digits, row, column);
+      for (int a = 0; a < kX; ++a) y[a][b] = column[a];
     }
-    for (int a = 0; a < kX; ++a) y[a][b] = column[a];
   }
   for (int a = 0; a < kX; ++a) finish(*p.op, p.scaled, row + a, first, count, y[a]);
 }
@@ -130,7 +130,8 @@ void digit_rows(const Product& p, std::int64_t first) {
 
 inline void digit_rows(const Product& p, std::int64_t first) {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  if (is_vnni()) return digit_rows<AddQuadsVnni>(p, first);
+  if (has_vbmi() && p.op->weight.type == DType::i4) return digit_rows<AddQuadsVbmi>(p, first);
+  if (has_vnni()) return digit_rows<AddQuadsVnni>(p, first);
 #endif
   digit_rows<AddQuads>(p, first);
 }

@@ -180,6 +180,13 @@ TEST_P(MatMulKernel, EqualsPlainLoopsWithoutVnni) {
   cpu::hide_vnni(false);
 }
 
+TEST_P(MatMulKernel, EqualsPlainLoopsWithoutVbmi) {
+  if (!cpu::has_vbmi()) GTEST_SKIP() << "no VBMI on this machine";
+  cpu::hide_vbmi(true);
+  expect_every_size(device, table, std::array{DType::i4});
+  cpu::hide_vbmi(false);
+}
+
 // Blocks of W have 48 or 64 rows and 256 or 1024 columns, panels of x 2 to 32 rows, a pass 512.
 TEST_P(MatMulKernel, EqualsPlainLoopsBeyondOneBlock) {
   struct Shape {
