@@ -48,8 +48,8 @@ struct Digits {
   DigitForm form{};
   std::int64_t n = 0;       // of a row
   std::int64_t stride = 0;  // from row to row, bytes
-  // [R, stride]. i8: digit after digit, each stride / count. i4: blocks of kI4Block bytes for 64 bytes of weights, in lines of
-  // 64: of each digit the first and the second halves of the groups; then 16 int32, see add_zeros.
+  // [R, stride]. In order: digit after digit, each stride / count. Rows of i4: blocks of kI4Block bytes for 64 bytes of
+  // weights, in lines of 64: of each digit the first and the second halves of the groups; then 16 int32, see add_zeros.
   std::vector<CacheLine> memory;
   std::vector<float> scale;  // [R]; NaN where x holds NaN or infinity
 
@@ -102,12 +102,16 @@ HWY_INLINE float split(const float* x, std::int64_t n, DigitForm form, std::int8
   return (inverse > 0.0f ? most / form.largest : 0.0f) + poison;
 }
 
-inline Digits digits_for_i8(const float* x, std::int64_t rows, std::int64_t n) {
+// Whether AddQuadsVbmi multiplies i4.
+inline bool is_vbmi() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 && has_vbmi(); }
+
+// The digits of a row one after the other: for i8, and for input-major i4.
+inline Digits digits_in_order(DigitForm form, const float* x, std::int64_t rows, std::int64_t n) {
   const std::int64_t apart = (n + 63) / 64 * 64;
-  Digits out(kThreeDigits, rows, n, kThreeDigits.count * apart);
+  Digits out(form, rows, n, form.count * apart);
   for (std::int64_t r = 0; r < rows; ++r) {
     out.scale[r] = split(
-        x + r * n, n, out.form, out.row(r), [](std::int64_t i) { return i; }, apart);
+        x + r * n, n, form, out.row(r), [](std::int64_t i) { return i; }, apart);
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #define RWKV_CPU_FEW_ROWS_INL
 #endif
 
+#include "kernels/cpu/input_major_i4-inl.h"
 #include "kernels/cpu/product-inl.h"
 #include "kernels/cpu/weights-inl.h"
 
@@ -230,6 +231,12 @@ inline void add_part(const Product& p, std::int64_t part) {
     const float* const x = p.x() + r * w.n_in;
     float* const sum = p.sums + (part * p.rows() + r) * w.n_out;
     std::fill_n(sum, w.n_out, 0.0f);
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+    if (p.digits.n > 0) {
+      add_rows_i4(w, p.digits, r, first, end, sum);
+      continue;
+    }
+#endif
     if (w.type == DType::i4) {
       add_rows_i4(w, x, first, end, sum);
     } else {

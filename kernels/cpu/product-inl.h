@@ -119,7 +119,7 @@ inline const Bf16Kernel* kernel_for_bf16() { return HWY_ARCH_X86 && HWY_TARGET <
 struct Product {
   const MatMul* op;
   Scaled scaled;                     // i8 only
-  Digits digits;                     // few rows of i8 and i4 only
+  Digits digits;                     // few rows of i8 and i4 only; of input-major ones i4 with VBMI
   const Bf16Kernel* bf16 = nullptr;  // the panels hold pairs of bfloat16
   std::byte* panels = nullptr;       // many rows: x, transposed
   bool packs = false;                // the first of the group with these panels
@@ -128,13 +128,21 @@ struct Product {
   explicit Product(const MatMul& matmul) : op(&matmul) {
     const DType type = op->weight.type;
     if (type == DType::i8) scaled = scale_input(*op);
-    if (rows() <= kFewRows && !op->weight.input_major) {
-      if (type == DType::i8) digits = digits_for_i8(x(), rows(), op->weight.n_in);
-      if (type == DType::i4) digits = digits_for_i4(x(), rows(), op->weight.n_in);
-    }
+    if (rows() <= kFewRows) make_digits();
     if (rows() <= kFewRows || type == DType::f32 || type == DType::f16) return;
     bf16 = kernel_for_bf16();
     if (type == DType::i8 && bf16 && !bf16->beats_f32_thrice) bf16 = nullptr;
+  }
+
+  void make_digits() {
+    const DType type = op->weight.type;
+    const std::int64_t n = op->weight.n_in;
+    if (op->weight.input_major) {
+      if (type == DType::i4 && is_vbmi()) digits = digits_in_order(kTwoDigits, x(), rows(), n);
+    } else {
+      if (type == DType::i8) digits = digits_in_order(kThreeDigits, x(), rows(), n);
+      if (type == DType::i4) digits = digits_for_i4(x(), rows(), n);
+    }
   }
 
   [[nodiscard]] std::int64_t rows() const { return op->x.n_row; }

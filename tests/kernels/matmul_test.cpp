@@ -226,6 +226,24 @@ TEST_P(MatMulKernel, RowsOfAnInputMajorMatrixWhoseInputIsZeroAreNotRead) {
   }
 }
 
+// Groups of inputs with none to all of their numbers in use, and outputs in and beyond whole cache lines of 128.
+TEST_P(MatMulKernel, InputMajorI4OfAnyShareOfZeros) {
+  constexpr std::int64_t kIn = 20 * kI4Group;
+  for (const std::int64_t n_out : {32, 128, 352}) {
+    for (const std::int64_t n_row : {1, 3, 8}) {
+      const Weight w = stored(DType::i4, n_out, kIn, 28, kInputMajor);
+      auto x = floats(n_row * kIn, 29);
+      for (std::int64_t i = 0; i < n_row * kIn; ++i) {
+        if (i * 7 % kI4Group >= i / kI4Group % 12 && i / kI4Group % 12 < 11) x[i] = 0.0f;
+      }
+      const std::vector<float> out = nans(n_row * n_out);
+      const MatMul op{.x = rows(x, kIn), .weight = w.matrix, .out = rows(out, n_out)};
+      table.common.matmul(device, {&op, 1});
+      ASSERT_NO_FATAL_FAILURE(expect_product(table, op, w)) << n_out;
+    }
+  }
+}
+
 TEST_P(MatMulKernel, AppliesBiasThenActivation) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {
