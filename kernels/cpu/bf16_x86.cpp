@@ -243,6 +243,12 @@ RWKV_AMX void multiply_amx(const Bf16Block& o) {
   memory_barrier();
 }
 
+// One product of tiles of a Bf16Rows or Bf16Columns, and what is to be done meanwhile, which may store what a later tile loads.
+#define RWKV_MULTIPLY(c, a, b) \
+  o.beside(o.work);            \
+  memory_barrier();            \
+  _tile_dpbf16ps(c, a, b)
+
 // Tiles 0-3: c; 4, 5: W; 6, 7: x. With one panel of x, four of W follow each other in two pairs.
 template <bool kTwo>
 RWKV_AMX void rows_times_panels(const Bf16Rows& o) {
@@ -256,27 +262,25 @@ RWKV_AMX void rows_times_panels(const Bf16Rows& o) {
     _tile_zero(3);
   }
   for (std::int64_t k = 0; k < o.depth; k += 32) {
-    o.beside(o.work);
-    memory_barrier();
     const std::uint16_t *const w = o.w + k, *const x = o.x[0] + k * kPanel, *const second = kTwo ? o.x[1] + k * kPanel : x;
     _tile_loadd(4, w, ld);
     _tile_loadd(5, w + kPanel * o.ld, ld);
     for (std::int64_t plane = 0; plane < o.planes; ++plane) {
       _tile_loadd(6, x + plane * o.plane, kLine);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 5, 6);
+      RWKV_MULTIPLY(0, 4, 6);
+      RWKV_MULTIPLY(1, 5, 6);
       if (!kTwo) continue;
       _tile_loadd(7, second + plane * o.plane, kLine);
-      _tile_dpbf16ps(2, 4, 7);
-      _tile_dpbf16ps(3, 5, 7);
+      RWKV_MULTIPLY(2, 4, 7);
+      RWKV_MULTIPLY(3, 5, 7);
     }
     if (kTwo) continue;
     _tile_loadd(4, w + 2 * kPanel * o.ld, ld);
     _tile_loadd(5, w + 3 * kPanel * o.ld, ld);
     for (std::int64_t plane = 0; plane < o.planes; ++plane) {
       _tile_loadd(7, x + plane * o.plane, kLine);
-      _tile_dpbf16ps(2, 4, 7);
-      _tile_dpbf16ps(3, 5, 7);
+      RWKV_MULTIPLY(2, 4, 7);
+      RWKV_MULTIPLY(3, 5, 7);
     }
   }
   if (o.last) {
@@ -290,6 +294,73 @@ RWKV_AMX void rows_times_panels(const Bf16Rows& o) {
 }
 
 RWKV_AMX void multiply_rows_amx(const Bf16Rows& o) { o.x[1] ? rows_times_panels<true>(o) : rows_times_panels<false>(o); }
+
+// Tiles 0-3: c. One panel of x: 4, 5, 6: its planes; 7: W, read once for all of them.
+RWKV_AMX void panel_times_columns(const Bf16Columns& o) {
+  constexpr std::int64_t kLine = 64;
+  for (std::int64_t k = 0; k < o.depth; k += 32) {
+    const std::uint16_t* const x = o.x[0] + k * kPanel;
+    const std::uint32_t* w = o.w + k / 2 * kPanel;
+    const std::int64_t next = o.depth / 2 * kPanel;
+    _tile_loadd(4, x, kLine);
+    if (o.planes > 1) _tile_loadd(5, x + o.plane, kLine);
+    if (o.planes > 2) _tile_loadd(6, x + 2 * o.plane, kLine);
+#define RWKV_COLUMNS(c)     \
+  _tile_loadd(7, w, kLine); \
+  RWKV_MULTIPLY(c, 4, 7);   \
+  if (o.planes > 1) {       \
+    RWKV_MULTIPLY(c, 5, 7); \
+  }                         \
+  if (o.planes > 2) {       \
+    RWKV_MULTIPLY(c, 6, 7); \
+  }                         \
+  w += next
+    RWKV_COLUMNS(0);
+    RWKV_COLUMNS(1);
+    RWKV_COLUMNS(2);
+    RWKV_COLUMNS(3);
+#undef RWKV_COLUMNS
+  }
+}
+
+// Two: 4, 5: a plane of each; 6, 7: W.
+RWKV_AMX void two_panels_times_columns(const Bf16Columns& o) {
+  constexpr std::int64_t kLine = 64;
+  for (std::int64_t k = 0; k < o.depth; k += 32) {
+    _tile_loadd(6, o.w + k / 2 * kPanel, kLine);
+    _tile_loadd(7, o.w + (o.depth + k) / 2 * kPanel, kLine);
+    for (std::int64_t plane = 0; plane < o.planes; ++plane) {
+      _tile_loadd(4, o.x[0] + plane * o.plane + k * kPanel, kLine);
+      _tile_loadd(5, o.x[1] + plane * o.plane + k * kPanel, kLine);
+      RWKV_MULTIPLY(0, 4, 6);
+      RWKV_MULTIPLY(1, 5, 6);
+      RWKV_MULTIPLY(2, 4, 7);
+      RWKV_MULTIPLY(3, 5, 7);
+    }
+  }
+}
+
+RWKV_AMX void multiply_columns_amx(const Bf16Columns& o) {
+  constexpr std::int64_t kLine = 64, kTile = kPanel * kPanel;
+  memory_barrier();
+  if (o.add) {
+    _tile_loadd(0, o.c, kLine);
+    _tile_loadd(1, o.c + kTile, kLine);
+    _tile_loadd(2, o.c + 2 * kTile, kLine);
+    _tile_loadd(3, o.c + 3 * kTile, kLine);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  o.x[1] ? two_panels_times_columns(o) : panel_times_columns(o);
+  _tile_stored(0, o.c, kLine);
+  _tile_stored(1, o.c + kTile, kLine);
+  _tile_stored(2, o.c + 2 * kTile, kLine);
+  _tile_stored(3, o.c + 3 * kTile, kLine);
+  memory_barrier();
+}
 
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -307,8 +378,9 @@ bool has_amx() {
 
 void nothing() {}
 
-constexpr Bf16Kernel kAvx512{"AVX512_BF16", false, nothing, multiply_avx512, nullptr, nothing, pack_x, pack_w};
-constexpr Bf16Kernel kAmx{"AMX", true, begin_amx, multiply_amx, multiply_rows_amx, end_amx, pack_x, pack_w};
+constexpr Bf16Kernel kAvx512{"AVX512_BF16", false, nothing, multiply_avx512, nullptr, nullptr, nothing, pack_x, pack_w};
+constexpr Bf16Kernel kAmx{"AMX",   true,   begin_amx, multiply_amx, multiply_rows_amx, multiply_columns_amx,
+                          end_amx, pack_x, pack_w};
 
 }  // namespace
 

@@ -31,13 +31,27 @@ struct Bf16Block {
 
 // Rows of W times one or two panels of x, whose planes are added up: c = W x^T. W is read as it lies in memory.
 struct Bf16Rows {
-  const std::uint16_t* w = nullptr;      // [4 kPanel, depth], with two panels [2 kPanel, depth]; rows ld apart
-  std::int64_t ld = 0, depth = 0;        // depth: a multiple of 32
-  const std::uint16_t* x[2] = {};        // first plane of each panel, of pairs; null: there is no second
-  std::int64_t planes = 1, plane = 0;    // their number, and numbers from one to the next
-  bool first = true, last = true;        // the sums begin with 0; are stored. Between calls they stay in tiles.
-  float* c = nullptr;                    // [rows of W, kPanel or 2 kPanel], without gaps
-  void (*beside)(void* work) = nullptr;  // called for each 32 of depth: work to do while tiles multiply
+  const std::uint16_t* w = nullptr;    // [4 kPanel, depth], with two panels [2 kPanel, depth]; rows ld apart
+  std::int64_t ld = 0, depth = 0;      // depth: a multiple of 32
+  const std::uint16_t* x[2] = {};      // first plane of each panel, of pairs; null: there is no second
+  std::int64_t planes = 1, plane = 0;  // their number, and numbers from one to the next
+  bool first = true, last = true;      // the sums begin with 0; are stored. Between calls they stay in tiles.
+  float* c = nullptr;                  // [rows of W, kPanel or 2 kPanel], without gaps
+  // Called before each product of tiles, 4 planes times for each 32 of depth: work for meanwhile. Little at a time: a burst of
+  // requests for memory fills the queues that the loads of tiles need too.
+  void (*beside)(void* work) = nullptr;
+  void* work = nullptr;
+};
+
+// One or two panels of x, whose planes are added up, times panels of W: c (+)= x w. All tiles of c are used.
+struct Bf16Columns {
+  const std::uint16_t* x[2] = {};      // first plane of each panel, [depth / 32, kPanel, 32]; null: there is no second
+  std::int64_t planes = 1, plane = 0;  // at most 3; numbers from one to the next
+  const std::uint32_t* w = nullptr;    // 4 panels [depth / 2, kPanel] of pairs, with two panels of x 2
+  std::int64_t depth = 0;              // a multiple of 32
+  float* c = nullptr;                  // [panels of W, panels of x, kPanel, kPanel]
+  bool add = false;
+  void (*beside)(void* work) = nullptr;  // as of Bf16Rows
   void* work = nullptr;
 };
 
@@ -68,7 +82,8 @@ struct Bf16Kernel {
   bool beats_f32_thrice;  // three products take less time than one of float32
   void (*begin)();        // before blocks, on each thread
   void (*multiply)(const Bf16Block&);
-  void (*multiply_rows)(const Bf16Rows&);  // null: no faster than multiply()
+  void (*multiply_rows)(const Bf16Rows&);        // null: no faster than multiply()
+  void (*multiply_columns)(const Bf16Columns&);  // null together with multiply_rows
   void (*end)();
   // panel[k / 32, m, k % 32] = x[m, k] rounded to nearest even, for m < rows; 0 beyond rows and n. For other orders see there.
   void (*pack_x)(const RowSource&, std::uint16_t* panel);

@@ -129,45 +129,6 @@ inline void many_rows_bf16(const Product& p, std::int64_t first) {
   p.bf16->end();
 }
 
-// Rows [k, end) of an input-major matrix, memory without gaps.
-inline Ahead bf16_ahead_rows(const Matrix& w, std::int64_t k, std::int64_t end) {
-  if (k >= end) return {};
-  const std::int64_t bytes = bytes_of(w.type, w.n_out), words = bytes * (end - k) / 2;
-  const auto* const rows = static_cast<const std::byte*>(w.data) + k * bytes;
-  return {.w = reinterpret_cast<const std::uint16_t*>(rows), .ld = words, .rows = 1, .n = words};
-}
-
-// One part of an input-major matrix and 9 to 16 rows of x: sums[part, r] = sum_k x[r, k] V[k] over its rows k. V is a stream:
-// while some of its rows are multiplied, those after them are asked for: 128 KiB, or 32 rows.
-inline void add_part_bf16(const Product& p, std::int64_t part) {
-  const Matrix& w = p.op->weight;
-  const std::int64_t end = std::min((part + 1) * kPart, w.n_in);
-  const std::int64_t depth = std::clamp<std::int64_t>((1 << 16) / w.n_out / 32 * 32, 32, kPart);
-  alignas(64) std::uint32_t packed[kBf16Block * kPart / 2];
-  alignas(64) std::uint16_t widened[kBf16Block * kPart];
-  alignas(64) float c[kPanel * kBf16Block];
-  p.bf16->begin();
-  for (std::int64_t k = part * kPart; k < end; k += depth) {
-    Ahead ahead = bf16_ahead_rows(w, k + depth, std::min(k + 2 * depth, w.n_in));
-    const std::int64_t most = std::min(depth, end - k);
-    for (std::int64_t first = 0; first < w.n_out; first += kBf16Block) {
-      const WeightSource block = bf16_block(p, first, k, most, widened);
-      p.bf16->pack_w(block, packed);
-      multiply_bf16(p, 0, p.rows(), k, block, packed, ahead, c, false);
-      for (std::int64_t r = 0; r < p.rows(); ++r) {
-        float* const sum = p.sums + (part * p.rows() + r) * w.n_out + first;
-        const float* const from = c + r * kBf16Block;
-        const bool add = k > part * kPart;
-        for_vectors(block.rows, [&](auto d, std::int64_t i) HWY_ATTR {
-          const auto y = hn::LoadU(d, from + i);
-          hn::StoreU(add ? hn::Add(y, hn::LoadU(d, sum + i)) : y, d, sum + i);
-        });
-      }
-    }
-  }
-  p.bf16->end();
-}
-
 }  // namespace rwkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

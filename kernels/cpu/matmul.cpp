@@ -14,6 +14,7 @@
 #include "kernels/cpu/few_rows-inl.h"
 #include "kernels/cpu/many_rows-inl.h"
 #include "kernels/cpu/many_rows_bf16-inl.h"
+#include "kernels/cpu/parts_bf16-inl.h"
 #include "kernels/cpu/turned_bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -36,6 +37,11 @@ void multiply(const Product& p, std::int64_t task) {
     return with_load(p.op->weight.type, [&](auto load) HWY_ATTR { many_rows<decltype(load)>(p, first); });
   }
   for (std::int64_t column = first; column < end; column += kFewColumns) multiply_few(p, column);
+}
+
+void add_parts(const Product& p, std::int64_t task) {
+  if (p.bf16) return finish_parts_bf16(p, task * kBf16Block);
+  finish_parts(p, task);
 }
 
 // Calls body(product, task) for all tasks of all products, `count(product)` of each.
@@ -77,7 +83,7 @@ void matmul(Device& device, std::span<const MatMul> group) {
   for_all(
       pool, products, [](const Product& p) { return p.tasks(); }, multiply);
   for_all(
-      pool, products, [](const Product& p) { return p.sums ? p.rows() : 0; }, finish_parts);
+      pool, products, [](const Product& p) { return p.finishing_tasks(); }, add_parts);
   if (bytes) cpu.give_scratch(std::move(scratch));
 }
 

@@ -115,6 +115,21 @@ HWY_INLINE void finish(const MatMul& op, const Scaled& scaled, std::int64_t row,
 // The instruction sets below AVX-512 are for machines that have no such kernel, and for tests.
 inline const Bf16Kernel* kernel_for_bf16() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 ? bf16_kernel() : nullptr; }
 
+// Memory that is needed next, asked for piece by piece in its order: only then the prefetchers of the machine join in.
+struct Coming {
+  const char* at = nullptr;
+  const char* end = nullptr;
+  std::int64_t lines = 0;  // at a time
+
+  Coming() = default;
+  Coming(const void* from, std::int64_t bytes, std::int64_t times)
+      : at(static_cast<const char*>(from)), end(at + bytes), lines((bytes + 64 * times - 1) / (64 * times)) {}
+  void ask() {
+    for (std::int64_t i = 0; i < lines && at < end; ++i, at += 64) __builtin_prefetch(at, 0, 2);
+  }
+  static void beside(void* coming) { static_cast<Coming*>(coming)->ask(); }
+};
+
 // One matrix of a group, and its input as the kernels want it.
 struct Product {
   const MatMul* op;
@@ -123,7 +138,8 @@ struct Product {
   const Bf16Kernel* bf16 = nullptr;  // the panels hold pairs of bfloat16
   std::byte* panels = nullptr;       // many rows: x, transposed
   bool packs = false;                // the first of the group with these panels
-  float* sums = nullptr;             // input-major, in parts: [parts, rows, n_out]
+  // Input-major, in parts: [parts, rows, n_out]; of bfloat16 [parts, n_out / kPanel, panels of x, kPanel, kPanel], tiles.
+  float* sums = nullptr;
 
   explicit Product(const MatMul& matmul) : op(&matmul) {
     const DType type = op->weight.type;
@@ -164,12 +180,17 @@ struct Product {
 
   // An input-major matrix and not many rows: a task takes kPart rows of the matrix and adds them up.
   [[nodiscard]] bool in_parts() const {
-    return op->weight.input_major && rows() <= kPartsRows && (!bf16 || bf16->multiply_rows);
+    return op->weight.input_major && (bf16 ? bf16->multiply_columns && rows() <= 2 * kPanel : rows() <= kPartsRows);
   }
   [[nodiscard]] std::int64_t parts() const { return (op->weight.n_in + kPart - 1) / kPart; }
+  [[nodiscard]] std::int64_t column_blocks() const { return (op->weight.n_out + kBf16Block - 1) / kBf16Block; }
+  [[nodiscard]] std::int64_t finishing_tasks() const { return !in_parts() ? 0 : bf16 ? column_blocks() : rows(); }
 
+  [[nodiscard]] std::int64_t part_sums() const {  // of each part, numbers
+    return bf16 ? column_blocks() * kBf16Block * n_panels() * kPanel : rows() * op->weight.n_out;
+  }
   [[nodiscard]] std::int64_t sum_bytes() const {  // whole cache lines
-    return in_parts() ? (parts() * rows() * op->weight.n_out * 4 + 63) / 64 * 64 : 0;
+    return in_parts() ? (parts() * part_sums() * 4 + 63) / 64 * 64 : 0;
   }
   [[nodiscard]] bool has_panels() const { return rows() > kFewRows && (bf16 || !in_parts()); }
   [[nodiscard]] std::int64_t scratch_bytes() const { return sum_bytes() + (has_panels() ? n_panels() * panel_bytes() : 0); }

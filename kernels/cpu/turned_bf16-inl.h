@@ -16,18 +16,6 @@ namespace rwkv::cpu::HWY_NAMESPACE {
 
 constexpr std::int64_t kWidened = 128;  // numbers of each row: two blocks, one being multiplied, fit the first-level cache
 
-// Memory that is needed next, asked for piece by piece in its order: only then the prefetchers of the machine join in.
-struct Coming {
-  const char* at = nullptr;
-  const char* end = nullptr;
-
-  Coming() = default;
-  Coming(const void* from, std::int64_t bytes) : at(static_cast<const char*>(from)), end(at + bytes) {}
-  void ask(std::int64_t lines) {
-    for (; lines > 0 && at < end; --lines, at += 64) __builtin_prefetch(at, 0, 2);
-  }
-};
-
 // The upper halves of two vectors of float32, in pairs: a number of a, a number of b.
 HWY_INLINE void store_pairs(V<F32> a, V<F32> b, std::uint16_t* to) {
 #if HWY_TARGET == HWY_SCALAR
@@ -44,12 +32,12 @@ HWY_INLINE void store_pairs(V<F32> a, V<F32> b, std::uint16_t* to) {
 // widened and the rows after these are asked for.
 class RowBlocks {
  public:
-  RowBlocks(const Product& p, std::int64_t first) : p_(p), first_(first), rows_(p.columns()) {
+  RowBlocks(const Product& p, std::int64_t first)
+      : p_(p), first_(first), rows_(p.columns()), steps_(p.depth() / 32 * 4 * p.planes()) {
     const Matrix& w = p.op->weight;
     const std::int64_t next = std::min(first + rows_, w.n_out), end = std::min(next + rows_, w.n_out);
-    coming_ = {row(next), (end - next) * row_bytes()};
-    if (w.type == DType::i4) scales_ = {scale(next), (end - next) * w.n_in / kI4Group * 2};
-    steps_ = p.depth() / 32;
+    coming_ = {row(next), (end - next) * row_bytes(), steps_};
+    if (w.type == DType::i4) scales_ = {scale(next), (end - next) * w.n_in / kI4Group * 2, steps_};
   }
 
   // Whole rows need no widening.
@@ -79,9 +67,9 @@ class RowBlocks {
   }
 
   void step() {
-    coming_.ask((rows_ * row_bytes() / 64 + steps_ - 1) / steps_);
-    scales_.ask(rows_ * 2 / 64 + 1);
-    widen(rows_ * 32 / kWidened);
+    coming_.ask();
+    scales_.ask();
+    widen((rows_ * p_.depth() / kWidened + steps_ - 1) / steps_);
   }
 
   void widen(std::int64_t some) {
@@ -128,7 +116,8 @@ class RowBlocks {
   }
 
   const Product& p_;
-  std::int64_t first_, rows_, steps_ = 0;
+  std::int64_t first_, rows_;
+  std::int64_t steps_;  // calls of beside() in all
   Coming coming_, scales_;
   std::int64_t k_ = 0, done_ = 0;
   std::uint16_t* to_ = nullptr;

@@ -180,7 +180,7 @@ TEST(Bf16, RowsOfWTimesPairsOfXEqualPlainLoops) {
           kernel->multiply_rows(o);
         }
         kernel->end();
-        EXPECT_EQ(steps, kDepth / 32);
+        EXPECT_EQ(steps, kDepth / 32 * 4 * planes);
         EXPECT_EQ(c.back(), 7.0f) << "outside of the block";
         for (std::int64_t at = 0; at < rows * width; ++at) {
           const std::int64_t i = at / width, m = at % width;
