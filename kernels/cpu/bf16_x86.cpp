@@ -295,13 +295,14 @@ RWKV_AMX void rows_times_panels(const Bf16Rows& o) {
 
 RWKV_AMX void multiply_rows_amx(const Bf16Rows& o) { o.x[1] ? rows_times_panels<true>(o) : rows_times_panels<false>(o); }
 
+constexpr std::int64_t kStripTiles = 4, kWords = kPanel * kPanel;  // of W for each 32 of depth; of a tile
+
 // Tiles 0-3: c. One panel of x: 4, 5, 6: its planes; 7: W, read once for all of them.
 RWKV_AMX void panel_times_columns(const Bf16Columns& o) {
   constexpr std::int64_t kLine = 64;
   for (std::int64_t k = 0; k < o.depth; k += 32) {
     const std::uint16_t* const x = o.x[0] + k * kPanel;
-    const std::uint32_t* w = o.w + k / 2 * kPanel;
-    const std::int64_t next = o.depth / 2 * kPanel;
+    const std::uint32_t* w = o.w + k / 32 * kStripTiles * kWords;
     _tile_loadd(4, x, kLine);
     if (o.planes > 1) _tile_loadd(5, x + o.plane, kLine);
     if (o.planes > 2) _tile_loadd(6, x + 2 * o.plane, kLine);
@@ -314,7 +315,7 @@ RWKV_AMX void panel_times_columns(const Bf16Columns& o) {
   if (o.planes > 2) {       \
     RWKV_MULTIPLY(c, 6, 7); \
   }                         \
-  w += next
+  w += kWords
     RWKV_COLUMNS(0);
     RWKV_COLUMNS(1);
     RWKV_COLUMNS(2);
@@ -327,8 +328,9 @@ RWKV_AMX void panel_times_columns(const Bf16Columns& o) {
 RWKV_AMX void two_panels_times_columns(const Bf16Columns& o) {
   constexpr std::int64_t kLine = 64;
   for (std::int64_t k = 0; k < o.depth; k += 32) {
-    _tile_loadd(6, o.w + k / 2 * kPanel, kLine);
-    _tile_loadd(7, o.w + (o.depth + k) / 2 * kPanel, kLine);
+    const std::uint32_t* const w = o.w + k / 32 * kStripTiles * kWords;
+    _tile_loadd(6, w, kLine);
+    _tile_loadd(7, w + kWords, kLine);
     for (std::int64_t plane = 0; plane < o.planes; ++plane) {
       _tile_loadd(4, o.x[0] + plane * o.plane + k * kPanel, kLine);
       _tile_loadd(5, o.x[1] + plane * o.plane + k * kPanel, kLine);

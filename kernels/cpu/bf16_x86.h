@@ -47,7 +47,7 @@ struct Bf16Rows {
 struct Bf16Columns {
   const std::uint16_t* x[2] = {};      // first plane of each panel, [depth / 32, kPanel, 32]; null: there is no second
   std::int64_t planes = 1, plane = 0;  // at most 3; numbers from one to the next
-  const std::uint32_t* w = nullptr;    // 4 panels [depth / 2, kPanel] of pairs, with two panels of x 2
+  const std::uint32_t* w = nullptr;    // [depth / 32, 4 panels, 16, kPanel] of pairs; two panels of x use the first 2 only
   std::int64_t depth = 0;              // a multiple of 32
   float* c = nullptr;                  // [panels of W, panels of x, kPanel, kPanel]
   bool add = false;

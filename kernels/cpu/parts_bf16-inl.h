@@ -13,39 +13,84 @@
 HWY_BEFORE_NAMESPACE();
 namespace rwkv::cpu::HWY_NAMESPACE {
 
-constexpr std::int64_t kMostAtOnce = 128;  // packed and widened they fit the first-level cache
+constexpr std::int64_t kMostAtOnce = 128;  // two strips of them as pairs fit the first-level cache
 
 // Rows of V at once: about 128 KiB, which the second-level cache holds beside as many that have been asked for.
 inline std::int64_t rows_at_once(const Matrix& w) {
   return std::clamp<std::int64_t>((1 << 17) / bytes_of(w.type, w.n_out) / 32 * 32, 32, kMostAtOnce);
 }
 
+// Rows [k, k + rows) of V, a strip of kBf16Block columns after the other. While one is multiplied, the next one becomes pairs
+// and the rows after these are asked for.
+class Strips {
+ public:
+  Strips(const Product& p, std::int64_t k, std::int64_t rows)
+      : p_(p), k_(k), rows_(rows), period_(4 * p.planes() * p.n_panels()) {
+    const Matrix& w = p.op->weight;
+    const std::int64_t next = std::min(k + rows, w.n_in), end = std::min(next + rows_at_once(w), w.n_in);
+    const std::int64_t row_bytes = bytes_of(w.type, w.n_out);
+    coming_ = {static_cast<const std::byte*>(w.data) + next * row_bytes, (end - next) * row_bytes,
+               (rows + 31) / 32 * period_ * p.column_blocks()};
+  }
+
+  // The strip from column `first` on is the next one.
+  void start(std::int64_t first, std::uint32_t* to) {
+    first_ = first;
+    to_ = to;
+    done_ = first < p_.op->weight.n_out ? 0 : rows_;
+  }
+  void finish_strip() {
+    while (done_ < rows_) pack();
+  }
+
+  static void beside(void* strips) { static_cast<Strips*>(strips)->step(); }
+
+ private:
+  void step() {
+    coming_.ask();
+    if (++steps_ % period_ == 0 && done_ < rows_) pack();
+  }
+
+  void pack() {
+    alignas(64) std::uint16_t widened[kBf16Block * 32];
+    p_.bf16->pack_w(bf16_block(p_, first_, k_ + done_, std::min<std::int64_t>(32, rows_ - done_), widened),
+                    to_ + done_ * kBf16Block / 2);
+    done_ += 32;
+  }
+
+  const Product& p_;
+  std::int64_t k_, rows_, period_;  // period: calls of beside() for each 32 rows
+  Coming coming_;
+  std::int64_t first_ = 0, done_ = 0, steps_ = 0;
+  std::uint32_t* to_ = nullptr;
+};
+
 // sums[part] = x[:, rows of the part] V[rows of the part], in tiles: see Product::sums.
 inline void add_part_bf16(const Product& p, std::int64_t part) {
   const Matrix& w = p.op->weight;
-  const std::int64_t row_bytes = bytes_of(w.type, w.n_out), end = std::min((part + 1) * kPart, w.n_in);
-  const std::int64_t at_once = rows_at_once(w), columns = 4 * kPanel / p.n_panels();
-  alignas(64) std::uint32_t packed[kBf16Block * kMostAtOnce / 2];
-  alignas(64) std::uint16_t widened[kBf16Block * kMostAtOnce];
+  const std::int64_t end = std::min((part + 1) * kPart, w.n_in), at_once = rows_at_once(w), columns = 4 * kPanel / p.n_panels();
+  alignas(64) std::uint32_t packed[2][kBf16Block * kMostAtOnce / 2];
   float* const sums = p.sums + part * p.part_sums();
   p.bf16->begin();
   for (std::int64_t k = part * kPart; k < end; k += at_once) {
-    const std::int64_t rows = std::min(at_once, end - k), next = std::min(k + rows, w.n_in);
-    const std::int64_t depth = (rows + 31) / 32 * 32, products = depth / 32 * p.planes() * p.n_panels() * p.column_blocks() * 4;
-    Coming coming(static_cast<const std::byte*>(w.data) + next * row_bytes, std::min(at_once, w.n_in - next) * row_bytes,
-                  products);
-    Bf16Columns o{.planes = p.planes(), .plane = p.plane_bytes() / 2, .depth = depth, .add = k > part * kPart};
-    o.beside = Coming::beside, o.work = &coming;
+    const std::int64_t rows = std::min(at_once, end - k);
+    Strips strips(p, k, rows);
+    Bf16Columns o{.planes = p.planes(), .plane = p.plane_bytes() / 2, .depth = (rows + 31) / 32 * 32, .add = k > part * kPart};
+    o.beside = Strips::beside, o.work = &strips;
     for (std::int64_t i = 0; i < p.n_panels(); ++i) {
       o.x[i] = reinterpret_cast<const std::uint16_t*>(p.panels + i * p.panel_bytes()) + k * kPanel;
     }
-    for (std::int64_t first = 0; first < w.n_out; first += kBf16Block) {
-      p.bf16->pack_w(bf16_block(p, first, k, rows, widened), packed);
+    std::uint32_t *now = packed[0], *next = packed[1];
+    strips.start(0, now);
+    strips.finish_strip();
+    for (std::int64_t first = 0; first < w.n_out; first += kBf16Block, std::swap(now, next)) {
+      strips.start(first + kBf16Block, next);
       for (std::int64_t column = 0; column < kBf16Block; column += columns) {
-        o.w = packed + column * depth / 2;
+        o.w = now + column * kPanel;
         o.c = sums + (first + column) * p.n_panels() * kPanel;
         p.bf16->multiply_columns(o);
       }
+      strips.finish_strip();
     }
   }
   p.bf16->end();
