@@ -31,13 +31,20 @@ inline void widen_i8(const std::uint8_t* q, std::int64_t n, std::uint16_t* to) {
   for (; i < n; ++i) to[i] = f32_to_bf16(LoadI8::one(q[i]));
 }
 
-// scale(i): the vector of scales of codes [i, i + Lanes).
-template <class Scale>
-HWY_INLINE void widen_i4(const std::uint8_t* q, std::int64_t n, const Scale& scale, std::uint16_t* to) {
+// A row of groups, each with a scale.
+inline void widen_i4(const std::uint8_t* q, const std::uint16_t* scale, std::int64_t n, std::uint16_t* to) {
   prefetch_stream(q, n / 2);
   for (std::int64_t i = 0; i < n; i += kI4Group) {
-    for_codes(q + i / 2,
-              [&](std::int64_t j, auto code) HWY_ATTR { store_upper(round_bf16(hn::Mul(code, scale(i + j))), to + i + j); });
+    for_rounded(q + i / 2, scale[i / kI4Group], [&](std::int64_t j, auto x) HWY_ATTR { store_upper(x, to + i + j); });
+  }
+}
+
+// body(i, numbers [i, i + Lanes) of a row of an input-major matrix, rounded): each has a scale of its own.
+template <class Body>
+HWY_INLINE void for_input_major(const std::uint8_t* q, const std::uint16_t* scale, std::int64_t n, const Body& body) {
+  for (std::int64_t i = 0; i < n; i += kI4Group) {
+    for_codes(q + i / 2, [&](std::int64_t j, auto code)
+                             HWY_ATTR { body(i + j, round_bf16(hn::Mul(code, LoadBf16::load(F32(), scale + i + j)))); });
   }
 }
 
@@ -50,20 +57,17 @@ inline WeightSource bf16_block(const Product& p, std::int64_t first, std::int64_
   const std::int64_t at = w.input_major ? k * w.n_out + first : first * w.n_in + k, ld = w.input_major ? w.n_out : w.n_in;
   if (w.type == DType::bf16) return {static_cast<const std::uint16_t*>(w.data) + at, ld, rows, depth, w.input_major};
   const auto* const q = static_cast<const std::uint8_t*>(w.data);
-  const F32 d;
   const std::int64_t lines = w.input_major ? depth : rows, n = w.input_major ? rows : depth;
   for (std::int64_t i = 0; i < lines; ++i) {
     std::uint16_t* const to = widened + i * n;
     if (w.type == DType::i8) {
       widen_i8(q + at + i * ld, n, to);
     } else if (w.input_major) {
-      const std::uint16_t* const scale = w.scale + (k + i) / kI4Group * w.n_out + first;
-      widen_i4(
-          q + (at + i * ld) / 2, n, [&](std::int64_t j) HWY_ATTR { return LoadBf16::load(d, scale + j); }, to);
+      prefetch_stream(q + (at + i * ld) / 2, n / 2);
+      for_input_major(q + (at + i * ld) / 2, w.scale + (k + i) / kI4Group * w.n_out + first, n,
+                      [&](std::int64_t j, auto x) HWY_ATTR { store_upper(x, to + j); });
     } else {
-      const std::uint16_t* const scale = w.scale + (at + i * ld) / kI4Group;
-      widen_i4(
-          q + (at + i * ld) / 2, n, [&](std::int64_t j) HWY_ATTR { return hn::Set(d, bf16_to_f32(scale[j / kI4Group])); }, to);
+      widen_i4(q + (at + i * ld) / 2, w.scale + (at + i * ld) / kI4Group, n, to);
     }
   }
   return {widened, n, rows, depth, w.input_major};

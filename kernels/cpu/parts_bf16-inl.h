@@ -52,10 +52,33 @@ class Strips {
   }
 
   void pack() {
-    alignas(64) std::uint16_t widened[kBf16Block * 32];
-    p_.bf16->pack_w(bf16_block(p_, first_, k_ + done_, std::min<std::int64_t>(32, rows_ - done_), widened),
-                    to_ + done_ * kBf16Block / 2);
+    std::uint32_t* const to = to_ + done_ * kBf16Block / 2;
+    const Matrix& w = p_.op->weight;
+    if (w.type != DType::bf16 && rows_ - done_ >= 32 && first_ + kBf16Block <= w.n_out) {
+      for (std::int64_t i = 0; i < 32; i += 2) widen_two(k_ + done_ + i, to + i / 2 * kPanel);
+    } else {
+      alignas(64) std::uint16_t widened[kBf16Block * 32];
+      p_.bf16->pack_w(bf16_block(p_, first_, k_ + done_, std::min<std::int64_t>(32, rows_ - done_), widened), to);
+    }
     done_ += 32;
+  }
+
+  // Rows k and k + 1 of the strip as pairs.
+  void widen_two(std::int64_t k, std::uint32_t* to) const {
+    const F32 d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const Matrix& w = p_.op->weight;
+    const auto* const q = static_cast<const std::uint8_t*>(w.data) + bytes_of(w.type, k * w.n_out + first_);
+    const auto store = [&](std::int64_t i, auto a, auto b)
+                           HWY_ATTR { store_pairs(a, b, to + i / kPanel * kPanel * kPanel + i % kPanel); };
+    if (w.type == DType::i8) {
+      for (std::int64_t i = 0; i < kBf16Block; i += lanes) store(i, LoadI8::load(d, q + i), LoadI8::load(d, q + w.n_out + i));
+      return;
+    }
+    const std::uint16_t* const scale = w.scale + k / kI4Group * w.n_out + first_;
+    V<F32> one[kBf16Block / hn::MaxLanes(F32())];
+    for_input_major(q, scale, kBf16Block, [&](std::int64_t i, auto x) HWY_ATTR { one[i / lanes] = x; });
+    for_input_major(q + w.n_out / 2, scale, kBf16Block, [&](std::int64_t i, auto x) HWY_ATTR { store(i, one[i / lanes], x); });
   }
 
   const Product& p_;

@@ -16,18 +16,6 @@ namespace rwkv::cpu::HWY_NAMESPACE {
 
 constexpr std::int64_t kWidened = 128;  // numbers of each row: two blocks, one being multiplied, fit the first-level cache
 
-// The upper halves of two vectors of float32, in pairs: a number of a, a number of b.
-HWY_INLINE void store_pairs(V<F32> a, V<F32> b, std::uint16_t* to) {
-#if HWY_TARGET == HWY_SCALAR
-  to[0] = f32_to_bf16(hn::GetLane(a));
-  to[1] = f32_to_bf16(hn::GetLane(b));
-#else
-  const hn::Repartition<std::uint32_t, F32> d32;
-  const hn::Repartition<std::uint16_t, F32> d16;
-  hn::StoreU(hn::OddEven(hn::BitCast(d16, b), hn::BitCast(d16, hn::ShiftRight<16>(hn::BitCast(d32, a)))), d16, to);
-#endif
-}
-
 // What is multiplied of W at once: rows [first, first + rows), a part of their numbers. While that happens, the next part is
 // widened and the rows after these are asked for.
 class RowBlocks {
@@ -106,9 +94,8 @@ class RowBlocks {
     const F32 d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     for (std::int64_t k = 0; k < n; k += kI4Group) {
-      const auto factor = hn::Set(d, bf16_to_f32(scale[k / kI4Group]));
       V<F32> number[kI4Group / hn::MaxLanes(F32())];
-      for_codes(q + k / 2, [&](std::int64_t i, auto code) HWY_ATTR { number[i / lanes] = round_bf16(hn::Mul(code, factor)); });
+      for_rounded(q + k / 2, scale[k / kI4Group], [&](std::int64_t i, auto x) HWY_ATTR { number[i / lanes] = x; });
       for (std::int64_t i = 0; i < 16; i += lanes) {
         store_pairs(number[i / lanes], number[(16 + i) / lanes], to + k + 2 * i);
       }

@@ -60,6 +60,26 @@ HWY_INLINE V<F32> round_bf16(V<F32> x) {
   return hn::BitCast(F32(), hn::Add(bits, hn::Add(odd, hn::Set(d32, 0x7fff))));
 }
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+// All 16 codes.
+HWY_INLINE V<F32> i4_codes() {
+  const F32 d;
+  const hn::Repartition<std::int32_t, F32> d32;
+  return hn::Sub(hn::ConvertTo(d, hn::PromoteTo(d32, hn::Load(hn::Rebind<std::uint8_t, F32>(), kI4Code))),
+                 hn::Set(d, static_cast<float>(kI4Zero)));
+}
+
+// body(i, numbers of the table that the nibbles [i, i + 16) of a group name). A lookup heeds the lowest four bits of an index
+// only. Without a mask GCC 12 warns (105593).
+template <class Body>
+HWY_INLINE void look_up(const std::uint8_t* q, V<F32> table, const Body& body) {
+  constexpr __mmask16 kAll = 0xffff;
+  const auto both = hn::PromoteTo(hn::Repartition<std::int32_t, F32>(), hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q));
+  body(0, V<F32>{_mm512_maskz_permutexvar_ps(kAll, both.raw, table.raw)});
+  body(kI4GroupBytes, V<F32>{_mm512_maskz_permutexvar_ps(kAll, hn::ShiftRight<4>(both).raw, table.raw)});
+}
+#endif
+
 // The codes of a group, in order: body(i, codes [i, i + Lanes)) for i < kI4Group.
 template <class Body>
 HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
@@ -68,16 +88,7 @@ HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
     body(i, hn::Set(F32(), static_cast<float>(kI4Code[i4_nibble(q, i)] - kI4Zero)));
   }
 #elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  // All 16 codes in one register, whose lookup heeds the lowest four bits of an index only. Without a mask GCC 12 warns
-  // (105593).
-  constexpr __mmask16 kAll = 0xffff;
-  const F32 d;
-  const hn::Repartition<std::int32_t, F32> d32;
-  const auto code = hn::Sub(hn::ConvertTo(d, hn::PromoteTo(d32, hn::Load(hn::Rebind<std::uint8_t, F32>(), kI4Code))),
-                            hn::Set(d, static_cast<float>(kI4Zero)));
-  const auto both = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, F32>(), q));
-  body(0, V<F32>{_mm512_maskz_permutexvar_ps(kAll, both.raw, code.raw)});
-  body(kI4GroupBytes, V<F32>{_mm512_maskz_permutexvar_ps(kAll, hn::ShiftRight<4>(both).raw, code.raw)});
+  look_up(q, i4_codes(), body);
 #else
   const HWY_CAPPED(std::uint8_t, kI4GroupBytes) d8;
   const F32 d;
@@ -94,6 +105,31 @@ HWY_INLINE void for_codes(const std::uint8_t* q, const Body& body) {
     const auto whole = hn::Sub(hn::PromoteTo(d32, hn::LoadU(d_part, codes + i)), hn::Set(d32, kI4Zero));
     body(i, hn::ConvertTo(d, whole));
   }
+#endif
+}
+
+// The same of its numbers, codes times scale, rounded to bfloat16.
+template <class Body>
+HWY_INLINE void for_rounded(const std::uint8_t* q, std::uint16_t scale, const Body& body) {
+  const auto factor = hn::Set(F32(), bf16_to_f32(scale));
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  look_up(q, round_bf16(hn::Mul(i4_codes(), factor)), body);
+#else
+  for_codes(q, [&](std::int64_t i, auto code) HWY_ATTR { body(i, round_bf16(hn::Mul(code, factor))); });
+#endif
+}
+
+// The upper halves of two vectors of float32, in pairs: a number of a, a number of b.
+HWY_INLINE void store_pairs(V<F32> a, V<F32> b, void* to) {
+#if HWY_TARGET == HWY_SCALAR
+  auto* const pair = static_cast<std::uint16_t*>(to);
+  pair[0] = f32_to_bf16(hn::GetLane(a));
+  pair[1] = f32_to_bf16(hn::GetLane(b));
+#else
+  const hn::Repartition<std::uint32_t, F32> d32;
+  const hn::Repartition<std::uint16_t, F32> d16;
+  const auto pairs = hn::OddEven(hn::BitCast(d16, b), hn::BitCast(d16, hn::ShiftRight<16>(hn::BitCast(d32, a))));
+  hn::StoreU(pairs, d16, static_cast<std::uint16_t*>(to));
 #endif
 }
 
