@@ -23,7 +23,7 @@ namespace rwkv::cpu::HWY_NAMESPACE {
 constexpr std::int64_t kFewRows = 8;
 constexpr std::int64_t kFewColumns = 16;   // at once with few rows: of a task as many as make
 constexpr std::int64_t kFewBytes = 65536;  // of W, so that claiming a task costs little beside it
-constexpr std::int64_t kPartsRows = 16;    // of x, up to which an input-major matrix is added up row by row, leaving rows out
+constexpr std::int64_t kPartsRows = 16;    // of x, up to which an input-major matrix is added up row by row without tiles
 constexpr std::int64_t kPart = 256;      // of a task of an input-major matrix: its rows, so that sums do not depend on threads
 constexpr std::int64_t kBlock = 48;      // with many: rows of W in a block, a multiple of kRows,
 constexpr std::int64_t kDepth = 256;     // numbers of each (float32: with a panel of x it fits the first-level cache)
