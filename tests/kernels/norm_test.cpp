@@ -2,28 +2,10 @@
 // Embedding, layer norm and head norm against double-precision loops.
 #include "kernels/half.h"
 #include "kernels/kernel_testing.h"
+#include "kernels/plain_norm.h"
 
 namespace rwkv::test {
 namespace {
-
-// Outputs are of size 1 to 5 and come from some ten roundings of numbers of that size.
-constexpr double kAbsolute = 4e-6, kRelative = 2e-6;
-
-std::vector<double> plain_norm(const std::vector<double>& x, std::int64_t size, std::int64_t n_head, const float* weight,
-                               const float* bias, double eps, const float* gate = nullptr) {
-  std::vector<double> out(x.size());
-  for (std::size_t first = 0; first < x.size(); first += size) {
-    const std::size_t c = first % (size * n_head);
-    double mean = 0, variance = 0;
-    for (std::int64_t i = 0; i < size; ++i) mean += x[first + i] / double(size);
-    for (std::int64_t i = 0; i < size; ++i) variance += (x[first + i] - mean) * (x[first + i] - mean) / double(size);
-    for (std::int64_t i = 0; i < size; ++i) {
-      out[first + i] = (x[first + i] - mean) / std::sqrt(variance + eps) * weight[c + i] + bias[c + i];
-      if (gate) out[first + i] *= gate[first + i];
-    }
-  }
-  return out;
-}
 
 using NormKernel = EveryInstructionSet;
 
@@ -32,7 +14,7 @@ TEST_P(NormKernel, LayerNormEqualsPlainLoops) {
     const auto x = floats(5 * n, 1, 3.0f, 0.5f), weight = floats(n, 2, 0.5f, 1.0f), bias = floats(n, 3), out = nans(5 * n);
     table.common.layer_norm(device, {rows(x, n), weight.data(), bias.data(), 1e-5f, rows(out, n)});
     ASSERT_NO_FATAL_FAILURE(
-        expect_near(out, plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), kAbsolute, kRelative));
+        expect_near(out, plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), kNormAbsolute, kNormRelative));
   }
 }
 
@@ -40,7 +22,7 @@ TEST_P(NormKernel, LayerNormOfMoreRowsThanOneTaskTakes) {
   const std::int64_t n = 769;
   const auto x = floats(45 * n, 26, 3.0f, 0.5f), weight = floats(n, 27), bias = floats(n, 28), out = nans(45 * n);
   table.common.layer_norm(device, {rows(x, n), weight.data(), bias.data(), 1e-5f, rows(out, n)});
-  expect_near(out, plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), kAbsolute, kRelative);
+  expect_near(out, plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), kNormAbsolute, kNormRelative);
 }
 
 TEST_P(NormKernel, LayerNormMayWriteOverItsInput) {
@@ -48,7 +30,7 @@ TEST_P(NormKernel, LayerNormMayWriteOverItsInput) {
   const auto weight = floats(37, 5), bias = floats(37, 6);
   const auto expected = plain_norm(doubles(x), 37, 1, weight.data(), bias.data(), 1e-5f);
   table.common.layer_norm(device, {rows(x, 37), weight.data(), bias.data(), 1e-5f, rows(x, 37)});
-  expect_near(x, expected, kAbsolute, kRelative);
+  expect_near(x, expected, kNormAbsolute, kNormRelative);
 }
 
 // The mean itself is rounded to 1000 * 2^-24 = 6e-5 of the standard deviation; sum of squares minus square of the mean would
@@ -84,7 +66,7 @@ TEST_P(NormKernel, HeadNormEqualsPlainLoops) {
       const float* const g = gated ? gate.data() : nullptr;
       table.common.head_norm(device, {rows(x, att), n_head, weight.data(), bias.data(), 64e-5f, g, rows(out, att)});
       const auto expected = plain_norm(doubles(x), size, n_head, weight.data(), bias.data(), 64e-5f, g);
-      ASSERT_NO_FATAL_FAILURE(expect_near(out, expected, kAbsolute, kRelative)) << size;
+      ASSERT_NO_FATAL_FAILURE(expect_near(out, expected, kNormAbsolute, kNormRelative)) << size;
     }
   }
 }
@@ -94,7 +76,7 @@ TEST_P(NormKernel, HeadNormMayWriteOverItsInput) {
   const auto weight = floats(40, 20), bias = floats(40, 21), gate = floats(80, 22);
   const auto expected = plain_norm(doubles(x), 20, 2, weight.data(), bias.data(), 1e-5f, gate.data());
   table.common.head_norm(device, {rows(x, 40), 2, weight.data(), bias.data(), 1e-5f, gate.data(), rows(x, 40)});
-  expect_near(x, expected, kAbsolute, kRelative);
+  expect_near(x, expected, kNormAbsolute, kNormRelative);
 }
 
 TEST_P(NormKernel, EmbedNormalisesTheTokensRowsOfATableOfAnyType) {
@@ -112,7 +94,8 @@ TEST_P(NormKernel, EmbedNormalisesTheTokensRowsOfATableOfAnyType) {
       }
       const void* const data = type == DType::f32 ? static_cast<const void*>(stored.data()) : half.data();
       table.common.embed(device, {tokens.data(), {type, 51, n, data}, weight.data(), bias.data(), 1e-5f, rows(out, n)});
-      ASSERT_NO_FATAL_FAILURE(expect_near(out, plain_norm(x, n, 1, weight.data(), bias.data(), 1e-5f), kAbsolute, kRelative));
+      ASSERT_NO_FATAL_FAILURE(
+          expect_near(out, plain_norm(x, n, 1, weight.data(), bias.data(), 1e-5f), kNormAbsolute, kNormRelative));
     }
   }
 }

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalisation of rows; what each does: kernels/kernels.h.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include "kernels/kernels.h"
+
+namespace rwkv::cuda {
+
+void layer_norm(cudaStream_t stream, const LayerNorm& op);
+
+}  // namespace rwkv::cuda

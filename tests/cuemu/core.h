@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulated GPU as its parts see it: the language (headers that kernels include) above, scheduler and runtime below.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <string>
+
+namespace cuemu {
+
+using Where = std::source_location;
+
+struct Launch {
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  bool overlap;  // programmatic dependent launch
+  Where where;
+};
+
+// report.cpp: a report is kept until take_report(); of several the first one.
+std::string at(const Where& where);  // "norm.cu:34"
+void report(std::string text);
+[[nodiscard]] const std::string& current_report();
+
+// scheduler.cpp. Runs call(arguments) for every thread of a grid; false after a report.
+bool run_grid(const Launch& launch, void (*call)(void*), void* arguments);
+// Of the running CUDA thread, which never comes back from fail().
+[[noreturn]] void fail(const std::string& what, const Where& where);
+[[nodiscard]] unsigned lane();
+// How many threads of the block passed true.
+unsigned barrier(bool predicate, const Where& where);
+void require_sm(int sm, const char* what, const Where& where);
+void wait_for_previous_kernel();
+// Orders memory between all that call it.
+void fence();
+
+// What a lane hands to the other lanes of a warp operation.
+struct Slot {
+  std::uint64_t words[2];
+};
+// Meets the other lanes of the mask in the same call; 32 slots, valid until the caller's next warp operation or barrier.
+const Slot* exchange(unsigned mask, Slot mine, const char* operation, const Where& where);
+void sync_warp(unsigned mask, const Where& where);
+
+// cp.async: what the running CUDA thread has begun. All of it lies in the emulator, where TSan does not see it.
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  unsigned bytes;
+};
+void begin_copy(const AsyncCopy& copy, const Where& where);
+void close_copy_group();
+// The next copy to be made when only `pending` groups may be left; false: no more.
+bool take_copy(unsigned pending, AsyncCopy& copy);
+
+// shared_memory.cpp. Of the running block; filled with 0xFF, which is NaN in every float type.
+void* shared_array(const void* key, std::size_t bytes);
+void* dynamic_shared();
+[[nodiscard]] bool is_shared(const void* p, std::size_t bytes);
+
+// runtime/launch.cpp. What is wrong with a kernel's argument, "" for nothing.
+std::string check_argument(const void* bytes, std::size_t size, bool is_pointer);
+cudaError_t enqueue(const Launch& launch, cudaStream_t stream, const void* kernel, std::function<bool()> run,
+                    std::function<std::string()> check_arguments);
+
+}  // namespace cuemu

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory: filled with NaN, between guards. ASan forbids device memory to the host, and to kernels of other devices.
+#include <cstdlib>
+#include <cstring>
+
+#include "cuemu/runtime/state.h"
+
+namespace cuemu {
+namespace {
+
+constexpr std::size_t kGuard = 4096 + 256;  // so that nothing is aligned to more than cudaMalloc's 256 bytes
+constexpr unsigned char kNeverWritten = 0xFF;
+
+std::map<int, int> working;  // kernels and copies that run, per device
+
+std::size_t whole(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+cudaError_t allocate(void** p, std::size_t bytes, int device) {
+  if (p == nullptr) return cudaErrorInvalidValue;
+  *p = nullptr;
+  if (refused_by_capture()) return cudaErrorStreamCaptureUnsupported;
+  if (bytes == 0) return cudaSuccess;
+  if (device >= 0) {
+    if (config().allocations_left <= 0 || whole(bytes) > config().device_memory - current_device().used) {
+      return cudaErrorMemoryAllocation;
+    }
+    --config().allocations_left;
+  }
+  const std::size_t all = (bytes + 2 * kGuard + 4095) / 4096 * 4096;
+  auto* const raw = static_cast<unsigned char*>(std::aligned_alloc(4096, all));
+  if (raw == nullptr) return cudaErrorMemoryAllocation;
+  unsigned char* const data = raw + kGuard;
+  sanitizer::fill(data, kNeverWritten, bytes);
+  sanitizer::forbid(raw, all);
+  if (device < 0) {
+    sanitizer::allow(data, bytes);
+  } else {
+    current_device().used += whole(bytes);
+  }
+  runtime().allocations[reinterpret_cast<std::uintptr_t>(data)] = {bytes, raw, device};
+  *p = data;
+  return cudaSuccess;
+}
+
+// Also after a report, so that owners can clean up.
+cudaError_t release(void* p, bool pinned) {
+  const std::lock_guard lock(runtime().mutex);
+  if (p == nullptr) return call([] { return cudaSuccess; });
+  const auto found = runtime().allocations.find(reinterpret_cast<std::uintptr_t>(p));
+  if (found == runtime().allocations.end() || (found->second.device < 0) != pinned) {
+    return call([] { return cudaErrorInvalidValue; });
+  }
+  if (refused_by_capture()) return call([] { return cudaErrorStreamCaptureUnsupported; });
+  if (current_report().empty()) {
+    for (auto& [number, device] : runtime().devices) synchronise_device(number);
+  }
+  const Allocation allocation = found->second;
+  if (allocation.device >= 0) runtime().devices[allocation.device].used -= whole(allocation.bytes);
+  runtime().allocations.erase(found);
+  sanitizer::allow(allocation.raw, (allocation.bytes + 2 * kGuard + 4095) / 4096 * 4096);
+  std::free(allocation.raw);
+  return call([] { return cudaSuccess; });
+}
+
+// What a copy sees at an address.
+enum class Place { device, pinned, pageable, wrong };
+Place place_of(const void* p, std::size_t bytes) {
+  const auto [first, allocation] = find(p);
+  if (allocation == nullptr) return p == nullptr ? Place::wrong : Place::pageable;
+  if (reinterpret_cast<std::uintptr_t>(p) + bytes > first + allocation->bytes) return Place::wrong;
+  return allocation->device < 0 ? Place::pinned : Place::device;
+}
+
+bool fits(Place place, cudaMemcpyKind kind, bool source) {
+  if (place == Place::wrong) return false;
+  if (kind == cudaMemcpyDefault) return true;
+  const bool device = kind == cudaMemcpyDeviceToDevice || kind == (source ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice);
+  return device == (place == Place::device);
+}
+
+std::shared_ptr<Task> task(std::function<void()> work) {
+  auto t = std::make_shared<Task>();
+  t->run = [work = std::move(work)] {
+    work();
+    return true;
+  };
+  return t;
+}
+
+cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, Stream& stream, bool host_waits) {
+  if (bytes == 0) return cudaSuccess;
+  const Place target = place_of(to, bytes), source = place_of(from, bytes);
+  if (!fits(target, kind, false) || !fits(source, kind, true)) return cudaErrorInvalidValue;
+  const bool pageable = target == Place::pageable || source == Place::pageable;
+  if (stream.capture != nullptr && pageable) {
+    stream.capture->valid = false;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  if (source == Place::pageable) {  // is read now; all other memory when the stream comes to it
+    const auto staged = std::make_shared<std::vector<unsigned char>>(bytes);
+    std::memcpy(staged->data(), from, bytes);
+    if (const auto error = push(stream, task([=] { std::memcpy(to, staged->data(), bytes); }))) return error;
+  } else if (const auto error = push(stream, task([=] { std::memcpy(to, from, bytes); }))) {
+    return error;
+  }
+  const bool within_device = target == Place::device && source == Place::device;
+  if (target == Place::pageable || (host_waits && !within_device)) synchronise(stream);
+  return cudaSuccess;
+}
+
+cudaError_t set(void* to, int value, std::size_t bytes, Stream& stream) {
+  if (bytes == 0) return cudaSuccess;
+  if (place_of(to, bytes) != Place::device) return cudaErrorInvalidValue;
+  return push(stream, task([=] { std::memset(to, value, bytes); }));
+}
+
+void for_device_memory(int device, void (*change)(const void*, std::size_t)) {
+  const std::set<int>& peers = runtime().devices[device].peers;
+  for (const auto& [first, allocation] : runtime().allocations) {
+    if (allocation.device == device || peers.contains(allocation.device)) {
+      change(reinterpret_cast<const void*>(first), allocation.bytes);
+    }
+  }
+}
+
+template <class F>
+cudaError_t with_stream(cudaStream_t handle, F&& body) {
+  return call([&] {
+    Stream* const stream = stream_of(handle);
+    return stream ? body(*stream) : cudaErrorInvalidResourceHandle;
+  });
+}
+
+}  // namespace
+
+Found find(const void* p) {
+  const auto at = reinterpret_cast<std::uintptr_t>(p);
+  auto next = runtime().allocations.upper_bound(at);
+  if (next == runtime().allocations.begin()) return {};
+  --next;
+  return at < next->first + next->second.bytes ? Found{next->first, &next->second} : Found{};
+}
+
+void allow_device_memory(int device) {
+  if (working[device]++ == 0) for_device_memory(device, sanitizer::allow);
+}
+void forbid_device_memory(int device) {
+  if (--working[device] == 0) for_device_memory(device, sanitizer::forbid);
+}
+
+}  // namespace cuemu
+
+using namespace cuemu;
+
+extern "C" {
+
+cudaError_t cudaMalloc(void** p, std::size_t bytes) {
+  return call([=] { return allocate(p, bytes, current_device_number()); });
+}
+cudaError_t cudaFree(void* p) { return release(p, false); }
+cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) {
+  return call([=] { return allocate(p, bytes, -1); });
+}
+cudaError_t cudaMallocHost(void** p, std::size_t bytes) { return cudaHostAlloc(p, bytes, cudaHostAllocDefault); }
+cudaError_t cudaFreeHost(void* p) { return release(p, true); }
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  return call([=] {
+    *total = config().device_memory;
+    *free = *total - current_device().used;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* p) {
+  return call([=] {
+    const Allocation* const allocation = find(p).allocation;
+    *attributes = {};
+    attributes->device = allocation && allocation->device >= 0 ? allocation->device : current_device_number();
+    attributes->type = !allocation               ? cudaMemoryTypeUnregistered
+                       : allocation->device >= 0 ? cudaMemoryTypeDevice
+                                                 : cudaMemoryTypeHost;
+    if (allocation) attributes->devicePointer = const_cast<void*>(p);
+    if (!allocation || allocation->device < 0) attributes->hostPointer = const_cast<void*>(p);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  return with_stream(stream, [&](Stream& s) { return copy(to, from, bytes, kind, s, false); });
+}
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return with_stream(nullptr, [&](Stream& s) {
+    return refused_by_capture() ? cudaErrorStreamCaptureUnsupported : copy(to, from, bytes, kind, s, true);
+  });
+}
+cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, std::size_t bytes, cudaStream_t stream) {
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  return with_stream(stream, [&](Stream& s) { return set(to, value, bytes, s); });
+}
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
+  return with_stream(
+      nullptr, [&](Stream& s) { return refused_by_capture() ? cudaErrorStreamCaptureUnsupported : set(to, value, bytes, s); });
+}
+
+}  // extern "C"

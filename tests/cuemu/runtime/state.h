@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fake CUDA runtime: it defines the functions that the toolkit's header declares, over host memory. Streams are lazy: work
+// runs when the host synchronises, so that one who forgot to sees old values.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cuemu/core.h"
+#include "cuemu/cuemu.h"
+#include "cuemu/sanitizer.h"
+
+namespace cuemu {
+
+struct Stream;
+struct Capture;
+
+// A place in a stream: what cudaEventRecord makes of an event.
+struct Mark {
+  Stream* stream = nullptr;
+  bool reached = false;
+  Capture* capture = nullptr;  // recorded while this was going on
+  std::size_t n_node = 0;      // of the capture, at that time
+  sanitizer::Order order;
+};
+
+struct Task {
+  std::function<bool()> run;  // false: something was reported
+  bool is_kernel = false;
+  bool overlap = false;
+  std::shared_ptr<Mark> waits_for;
+  std::shared_ptr<Mark> marks;
+  sanitizer::Order enqueued;
+};
+using Tasks = std::vector<std::shared_ptr<Task>>;
+
+struct Stream {
+  int device = 0;
+  bool blocking = true;  // with the default stream
+  std::deque<std::shared_ptr<Task>> queue;
+  Tasks ended;  // kept until the host synchronises: TSan takes their release for an access of their memory
+  Capture* capture = nullptr;
+
+  sanitizer::Actor actor;
+  sanitizer::Order progress;  // after each task
+  sanitizer::Order chain;     // see chain_start
+  bool after_kernel = false;
+};
+
+// A capture under way. Nodes are kept in the order of their calls, which is one that their dependencies allow.
+struct Capture {
+  Stream* origin;
+  cudaStreamCaptureMode mode;
+  bool valid = true;
+  Tasks nodes;
+  std::map<Stream*, std::size_t>
+      forked;  // streams that joined, with the number of nodes up to their last unjoined one; 0: none
+};
+
+struct Event {
+  std::shared_ptr<Mark> mark;
+  bool timing = true;
+};
+struct Graph {
+  Tasks nodes;
+};
+
+struct Allocation {
+  std::size_t bytes;
+  unsigned char* raw;
+  int device;  // -1: pinned host memory
+};
+struct Device {
+  Stream default_stream;
+  std::size_t used = 0;
+  std::set<int> peers;  // whose memory its kernels may touch
+};
+
+struct Runtime {
+  std::recursive_mutex mutex;
+  std::map<int, Device> devices;
+  std::map<std::uintptr_t, Allocation> allocations;  // by first byte
+  std::vector<Stream*> streams;                      // without the default ones, in the order of creation
+  std::set<Event*> events;
+  std::set<Graph*> graphs, executables;
+  std::set<Capture*> captures;
+  std::map<const void*, int> dynamic_shared;  // cudaFuncAttributeMaxDynamicSharedMemorySize
+};
+Runtime& runtime();
+Device& current_device();
+int& current_device_number();  // of the calling thread
+cudaError_t& last_error();     // of the calling thread
+
+// Every function of the runtime: one at a time, and none works after a report.
+template <class F>
+cudaError_t call(F&& body) {
+  const std::lock_guard lock(runtime().mutex);
+  cudaError_t error = current_report().empty() ? body() : cudaErrorLaunchFailure;
+  if (!current_report().empty()) error = cudaErrorLaunchFailure;
+  if (error != cudaSuccess) last_error() = error;
+  return error;
+}
+
+// memory.cpp
+struct Found {
+  std::uintptr_t first;
+  const Allocation* allocation;  // null: host memory that the runtime did not make
+};
+Found find(const void* p);
+void allow_device_memory(int device);  // to kernels and copies; counts
+void forbid_device_memory(int device);
+
+// stream.cpp
+Stream* stream_of(cudaStream_t handle);  // null: no such stream
+cudaError_t push(Stream& stream, std::shared_ptr<Task> task);
+bool execute(Stream& stream, const Task& task);
+void step(Stream& stream);
+void synchronise(Stream& stream);
+void synchronise_device(int device);
+
+// graph.cpp. Whether a call that could disturb a capture is refused; then the capture is lost.
+bool refused_by_capture();
+cudaError_t add_node(Stream& stream, std::shared_ptr<Task> task);
+
+}  // namespace cuemu

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// AddressSanitizer and ThreadSanitizer as the emulator uses them; nothing in other builds. The emulator itself is not compiled
+// with -fsanitize=thread (CUEMU_TSAN says that it is linked with it), so TSan sees no access of its own.
+#pragma once
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef CUEMU_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace cuemu::sanitizer {
+
+inline void forbid([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_poison_memory_region(p, bytes);
+#endif
+}
+inline void allow([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(p, bytes);
+#endif
+}
+
+// Fills memory behind the sanitizers' backs, also where it is forbidden: TSan must not take it for an access.
+inline void fill(void* p, unsigned char value, std::size_t bytes) {
+#if defined(__x86_64__)
+  asm volatile("rep stosb" : "+D"(p), "+c"(bytes) : "a"(value) : "memory");
+#else
+  for (volatile auto* at = static_cast<unsigned char*>(p); bytes > 0; --bytes) *at++ = value;
+#endif
+}
+
+// Accesses of two actors are a race unless a release of one and an acquire of the other, after it, order them.
+struct Order {
+  char address;
+};
+inline void release([[maybe_unused]] Order& order) {
+#ifdef CUEMU_TSAN
+  __tsan_release(&order);
+#endif
+}
+inline void acquire([[maybe_unused]] Order& order) {
+#ifdef CUEMU_TSAN
+  __tsan_acquire(&order);
+#endif
+}
+
+// Whom TSan takes for the accessing thread: a CUDA thread, or a stream for its copies.
+class Actor {
+ public:
+  Actor() = default;
+  Actor(const Actor&) = delete;
+  Actor& operator=(const Actor&) = delete;
+  ~Actor() { reset(); }
+
+  void create() {
+#ifdef CUEMU_TSAN
+    if (!fiber_) fiber_ = __tsan_create_fiber(0);
+#endif
+  }
+  void reset() {
+#ifdef CUEMU_TSAN
+    if (fiber_) __tsan_destroy_fiber(fiber_);
+#endif
+    fiber_ = nullptr;
+  }
+  void act() const { act_as(fiber_); }
+
+  static void* current() {
+#ifdef CUEMU_TSAN
+    return __tsan_get_current_fiber();
+#else
+    return nullptr;
+#endif
+  }
+  static void act_as([[maybe_unused]] void* fiber) {
+#ifdef CUEMU_TSAN
+    __tsan_switch_to_fiber(fiber, __tsan_switch_to_fiber_no_sync);
+#endif
+  }
+
+ private:
+  void* fiber_ = nullptr;
+};
+
+}  // namespace cuemu::sanitizer

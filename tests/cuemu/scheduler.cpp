@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a grid: block after block, in a block every CUDA thread a fiber that runs until a barrier or a warp operation.
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cuemu/core.h"
+#include "cuemu/cuemu.h"
+#include "cuemu/fiber.h"
+#include "cuemu/scheduler.h"
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+namespace cuemu {
+
+sanitizer::Order* chain_start = nullptr;
+sanitizer::Order* enqueued = nullptr;
+
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+constexpr unsigned kWarp = 32;
+// Lanes wait in masks of two or more lanes, so a warp has at most half as many meetings as lanes.
+constexpr unsigned kMeetings = kWarp / 2;
+constexpr unsigned kMostCopies = 64;
+
+// TSan takes neighbouring blocks, and a kernel and one that overlaps it, for different threads: 2 (grid % 2) + block % 2. They
+// need stacks of their own.
+#ifdef CUEMU_TSAN
+constexpr unsigned kActors = 4;
+#else
+constexpr unsigned kActors = 1;
+#endif
+
+// The lanes of one mask on their way to the same warp operation. Two generations: lanes that have not yet read the last one's
+// slots when others write the next one's.
+struct Meeting {
+  unsigned mask, arrived, unread, generation;
+  const char* operation;
+  Where where;
+  Slot slots[2][kWarp];
+};
+
+enum class State : std::uint8_t { ready, at_barrier, in_meeting, done };
+
+struct Thread {
+  Fiber fibers[kActors];
+  sanitizer::Actor actors[kActors];
+  State state = State::done;
+  uint3 index{};
+  unsigned number = 0;
+  Where where;                 // of the barrier or warp operation that it waits in
+  Meeting* meeting = nullptr;  // null: a barrier
+  bool waited = false;         // for the previous kernel
+  // Copies that have begun, and how many groups of them are closed.
+  AsyncCopy copies[kMostCopies];
+  unsigned copy_groups[kMostCopies];
+  unsigned n_copy = 0, n_group = 0;
+};
+
+struct Grid {
+  const Launch* launch = nullptr;
+  void (*call)(void*) = nullptr;
+  void* arguments = nullptr;
+  sanitizer::Order start, end, fences;
+  unsigned n_thread = 0;
+  unsigned number = 0, block = 0;  // only % 2 counts
+  bool failed = false;
+
+  // Of the running block.
+  unsigned n_arrived = 0, n_true[2] = {}, generation = 0;
+  Where barrier;
+  sanitizer::Order orders[kActors][2];  // [actor][generation]
+  sanitizer::Order warp_orders[kActors][kMostThreads / kWarp];
+
+  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<Meeting> meetings;  // [warp][kMeetings]
+  std::vector<unsigned> order;    // of threads
+  std::vector<std::uint64_t> block_order;
+  std::mt19937_64 random;
+
+  [[nodiscard]] unsigned actor() const { return (number % 2 * 2 + block % 2) % kActors; }
+};
+Grid grid;
+Thread* current = nullptr;
+
+std::string text(const uint3& i) {
+  return "(" + std::to_string(i.x) + "," + std::to_string(i.y) + "," + std::to_string(i.z) + ")";
+}
+std::string hex(unsigned mask) {
+  char buffer[16];
+  std::snprintf(buffer, sizeof buffer, "0x%08x", mask);
+  return buffer;
+}
+bool same(const Where& a, const Where& b) {
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+void report_in_block(const std::string& what) {
+  grid.failed = true;
+  report(what + "; kernel launched at " + at(grid.launch->where));
+}
+
+struct Failed {};
+
+void run_thread() {
+  if (grid.launch->overlap) {
+    sanitizer::acquire(*chain_start);
+    sanitizer::acquire(*enqueued);
+  } else {
+    sanitizer::acquire(grid.start);
+  }
+  try {
+    grid.call(grid.arguments);
+    if (grid.launch->overlap && !current->waited) {
+      fail("ends without wait_for_previous_kernel(), but was launched with overlap", grid.launch->where);
+    }
+  } catch (const Failed&) {
+  }
+  sanitizer::release(grid.end);
+  current->state = State::done;
+  current->fibers[grid.actor()].finish();
+}
+
+void resume(Thread& thread) {
+  current = &thread;
+  threadIdx = thread.index;
+  void* const scheduler = sanitizer::Actor::current();
+  thread.actors[grid.actor()].act();
+  thread.fibers[grid.actor()].resume();
+  sanitizer::Actor::act_as(scheduler);
+  current = nullptr;
+}
+
+// Who waits where, when nobody can go on.
+std::string deadlock() {
+  std::map<std::string, std::pair<unsigned, const Thread*>> waiting;
+  unsigned n_done = 0;
+  for (unsigned i = 0; i < grid.n_thread; ++i) {
+    const Thread& thread = *grid.threads[i];
+    if (thread.state == State::done) {
+      ++n_done;
+      continue;
+    }
+    const std::string place =
+        (thread.meeting ? std::string(thread.meeting->operation) + " of mask " + hex(thread.meeting->mask) : "__syncthreads") +
+        " (" + at(thread.where) + ")";
+    auto& [n, first] = waiting.try_emplace(place, 0, &thread).first->second;
+    ++n;
+  }
+  std::string what = at(waiting.begin()->second.second->where) + ": block " + text(blockIdx) +
+                     ": deadlock: " + std::to_string(n_done) + " threads have ended";
+  for (const auto& [place, who] : waiting) {
+    what += "; " + std::to_string(who.first) + " wait in " + place + ", first thread " + text(who.second->index);
+  }
+  return what;
+}
+
+void start_block() {
+  grid.n_arrived = grid.n_true[0] = grid.n_true[1] = 0;
+  for (unsigned i = 0; i < (grid.n_thread + kWarp - 1) / kWarp * kMeetings; ++i) {
+    grid.meetings[i].mask = grid.meetings[i].arrived = grid.meetings[i].unread = 0;
+  }
+  shared_memory_for_block(grid.launch->shared_bytes);
+  for (unsigned i = 0; i < grid.n_thread; ++i) {
+    Thread& thread = *grid.threads[i];
+    thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+    thread.number = i;
+    thread.state = State::ready;
+    thread.waited = false;
+    thread.n_copy = thread.n_group = 0;
+    thread.fibers[grid.actor()].start(run_thread);
+  }
+}
+
+void run_block() {
+  start_block();
+  for (unsigned left = grid.n_thread; left > 0 && !grid.failed;) {
+    bool progress = false;
+    if (config().order == Order::random) std::shuffle(grid.order.begin(), grid.order.end(), grid.random);
+    for (const unsigned i : grid.order) {
+      Thread& thread = *grid.threads[i];
+      if (thread.state != State::ready) continue;
+      progress = true;
+      resume(thread);
+      if (thread.state == State::done) --left;
+      if (grid.failed) break;
+    }
+    if (!progress) report_in_block(deadlock());
+  }
+  if (!grid.failed) return;
+  for (unsigned i = 0; i < grid.n_thread; ++i) {
+    for (auto& actor : grid.threads[i]->actors) actor.reset();  // TSan keeps the calls of those that never returned
+  }
+}
+
+// All that allocates. TSan takes the creator of an actor for ordered before it, so the creator is one that does nothing else.
+void prepare(const Launch& launch) {
+  static sanitizer::Actor creator;
+  const std::uint64_t n_block = std::uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
+  grid.n_thread = launch.block.x * launch.block.y * launch.block.z;
+  grid.random.seed(config().seed + grid.number);
+  const auto fill = [](auto& order, auto n) {
+    order.resize(n);
+    for (decltype(n) i = 0; i < n; ++i) order[i] = config().order == Order::reverse ? n - 1 - i : i;
+    if (config().order == Order::random) std::shuffle(order.begin(), order.end(), grid.random);
+  };
+  fill(grid.order, grid.n_thread);
+  fill(grid.block_order, n_block);
+  while (grid.threads.size() < grid.n_thread) grid.threads.push_back(std::make_unique<Thread>());
+  grid.meetings.resize(std::max<std::size_t>(grid.meetings.size(), (grid.n_thread + kWarp - 1) / kWarp * kMeetings));
+  creator.create();
+  void* const scheduler = sanitizer::Actor::current();
+  creator.act();
+  for (unsigned i = 0; i < grid.n_thread; ++i) {
+    for (grid.block = 0; grid.block < std::min<std::uint64_t>(n_block, 2); ++grid.block) {
+      grid.threads[i]->actors[grid.actor()].create();
+    }
+  }
+  sanitizer::Actor::act_as(scheduler);
+}
+
+}  // namespace
+
+bool run_grid(const Launch& launch, void (*call)(void*), void* arguments) {
+  grid.launch = &launch;
+  grid.call = call;
+  grid.arguments = arguments;
+  grid.failed = false;
+  if (launch.overlap) ++grid.number;
+  gridDim = launch.grid;
+  blockDim = launch.block;
+  prepare(launch);
+  shared_memory_for_grid(launch.overlap);
+  sanitizer::release(grid.start);
+  grid.block = 0;
+  for (const std::uint64_t i : grid.block_order) {
+    blockIdx = {static_cast<unsigned>(i % gridDim.x), static_cast<unsigned>(i / gridDim.x % gridDim.y),
+                static_cast<unsigned>(i / (std::uint64_t{gridDim.x} * gridDim.y))};
+    run_block();
+    if (grid.failed) break;
+    ++grid.block;
+  }
+  sanitizer::acquire(grid.end);
+  return !grid.failed;
+}
+
+void fail(const std::string& what, const Where& where) {
+  report_in_block(at(where) + ": block " + text(blockIdx) + " thread " + text(current->index) + ": " + what);
+  throw Failed{};
+}
+
+unsigned lane() { return current->number % kWarp; }
+
+unsigned barrier(bool predicate, const Where& where) {
+  if (grid.n_arrived > 0 && !same(grid.barrier, where)) {
+    fail("__syncthreads here, while other threads of the block wait in the one at " + at(grid.barrier), where);
+  }
+  const unsigned actor = grid.actor(), generation = grid.generation % 2;
+  grid.barrier = current->where = where;
+  current->meeting = nullptr;
+  if (grid.n_arrived == 0) grid.n_true[generation] = 0;
+  grid.n_true[generation] += predicate ? 1 : 0;
+  sanitizer::release(grid.orders[actor][generation]);
+  if (++grid.n_arrived == grid.n_thread) {
+    for (unsigned i = 0; i < grid.n_thread; ++i) {
+      if (grid.threads[i]->state == State::at_barrier) grid.threads[i]->state = State::ready;
+    }
+    grid.n_arrived = 0;
+    ++grid.generation;
+  } else {
+    current->state = State::at_barrier;
+    current->fibers[grid.actor()].suspend();
+  }
+  sanitizer::acquire(grid.orders[actor][generation]);
+  return grid.n_true[generation];
+}
+
+namespace {
+
+void check_mask(unsigned mask, const char* operation, const Where& where) {
+  const unsigned warp = current->number / kWarp * kWarp;
+  if ((mask >> lane() & 1u) == 0) {
+    fail(std::string(operation) + ": mask " + hex(mask) + " does not have the calling lane " + std::to_string(lane()), where);
+  }
+  for (unsigned left = mask; left != 0; left &= left - 1) {
+    const unsigned other = std::countr_zero(left);
+    if (warp + other < grid.n_thread && grid.threads[warp + other]->state != State::done) continue;
+    fail(std::string(operation) + ": mask " + hex(mask) + " has lane " + std::to_string(other) +
+             (warp + other < grid.n_thread ? ", whose thread has ended" : ", which the block does not have"),
+         where);
+  }
+}
+
+Meeting& meeting_of(unsigned mask, const char* operation, const Where& where) {
+  Meeting* const first = &grid.meetings[current->number / kWarp * kMeetings];
+  Meeting* idle = nullptr;
+  for (Meeting* m = first; m != first + kMeetings; ++m) {
+    const bool busy = m->arrived != 0 || m->unread != 0;
+    if (busy && m->mask == mask) return *m;
+    if (!busy && !idle) idle = m;
+  }
+  if (!idle) fail(std::string(operation) + ": the masks of this warp overlap", where);
+  idle->mask = mask;
+  return *idle;
+}
+
+// The last lane to arrive goes on, the others wait for it.
+Meeting& meet(unsigned mask, const Slot& mine, const char* operation, const Where& where) {
+  check_mask(mask, operation, where);
+  Meeting& m = meeting_of(mask, operation, where);
+  if (m.arrived != 0 && (m.operation != operation || !same(m.where, where))) {
+    fail(std::string(operation) + " here, while other lanes of mask " + hex(mask) + " wait in " + m.operation + " at " +
+             at(m.where),
+         where);
+  }
+  m.operation = operation;
+  m.where = current->where = where;
+  m.slots[m.generation % 2][lane()] = mine;
+  m.arrived |= 1u << lane();
+  if (m.arrived == mask) {
+    const unsigned warp = current->number / kWarp * kWarp;
+    for (unsigned left = mask & ~(1u << lane()); left != 0; left &= left - 1) {
+      grid.threads[warp + std::countr_zero(left)]->state = State::ready;
+    }
+    m.arrived = 0;
+    m.unread = mask;
+    ++m.generation;
+  } else {
+    current->state = State::in_meeting;
+    current->meeting = &m;
+    current->fibers[grid.actor()].suspend();
+  }
+  m.unread &= ~(1u << lane());
+  return m;
+}
+
+}  // namespace
+
+const Slot* exchange(unsigned mask, Slot mine, const char* operation, const Where& where) {
+  const Meeting& m = meet(mask, mine, operation, where);
+  return m.slots[(m.generation - 1) % 2];
+}
+
+void sync_warp(unsigned mask, const Where& where) {
+  auto& order = grid.warp_orders[grid.actor()][current->number / kWarp];
+  sanitizer::release(order);
+  meet(mask, {}, "__syncwarp", where);
+  sanitizer::acquire(order);
+}
+
+void require_sm(int sm, const char* what, const Where& where) {
+  if (config().sm < sm) fail(std::string(what) + " needs sm_" + std::to_string(sm), where);
+}
+
+void wait_for_previous_kernel() {
+  sanitizer::acquire(grid.start);
+  current->waited = true;
+}
+
+void fence() {
+  sanitizer::acquire(grid.fences);
+  sanitizer::release(grid.fences);
+}
+
+void begin_copy(const AsyncCopy& copy, const Where& where) {
+  if (current->n_copy == kMostCopies) fail("cp_async: too many copies at once for the emulator", where);
+  current->copy_groups[current->n_copy] = current->n_group;
+  current->copies[current->n_copy++] = copy;
+}
+
+void close_copy_group() { ++current->n_group; }
+
+bool take_copy(unsigned pending, AsyncCopy& copy) {
+  for (unsigned i = 0; i < current->n_copy; ++i) {
+    if (current->copy_groups[i] + pending >= current->n_group) continue;
+    copy = current->copies[i];
+    --current->n_copy;
+    std::copy(current->copies + i + 1, current->copies + current->n_copy + 1, current->copies + i);
+    std::copy(current->copy_groups + i + 1, current->copy_groups + current->n_copy + 1, current->copy_groups + i);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace cuemu
