@@ -5,7 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <source_location>
 #include <string>
 
@@ -63,7 +63,14 @@ void* dynamic_shared();
 
 // runtime/launch.cpp. What is wrong with a kernel's argument, "" for nothing.
 std::string check_argument(const void* bytes, std::size_t size, bool is_pointer);
-cudaError_t enqueue(const Launch& launch, cudaStream_t stream, const void* kernel, std::function<bool()> run,
-                    std::function<std::string()> check_arguments);
+
+// A kernel with its arguments.
+struct Call {
+  const void* kernel;
+  void (*run)(void* arguments);           // one thread
+  std::string (*check)(void* arguments);  // "" or what is wrong
+  std::shared_ptr<void> arguments;
+};
+cudaError_t enqueue(const Launch& launch, cudaStream_t stream, const Call& call);
 
 }  // namespace cuemu

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The language that nvcc adds to C++: built-in variables, and launching a kernel.
 #pragma once
-#include <cstring>
+#include <memory>
+#include <string>
 #include <tuple>
 #include <type_traits>
-#include <utility>
 
 #include "cuemu/core.h"
 
@@ -27,39 +27,36 @@ inline constexpr int warpSize = 32;
 
 namespace cuemu {
 
+template <class... Parameters>
+struct KernelCall {
+  void (*kernel)(Parameters...);
+  std::tuple<std::decay_t<Parameters>...> arguments;
+
+  // Every thread gets its own copy, as parameters are.
+  static void run(void* p) {
+    const auto* const call = static_cast<KernelCall*>(p);
+    std::apply(call->kernel, call->arguments);
+  }
+  static std::string check(void* p) {
+    std::string wrong;
+    int i = 0;
+    const auto check_one = [&]<class T>(const T& argument) {
+      const std::string what = check_argument(&argument, sizeof argument, std::is_pointer_v<T>);
+      if (wrong.empty() && !what.empty()) wrong = "argument " + std::to_string(i) + " " + what;
+      ++i;
+    };
+    std::apply([&](const auto&... argument) { (check_one(argument), ...); }, static_cast<KernelCall*>(p)->arguments);
+    return wrong;
+  }
+};
+
 // Checks the launch and puts it into the stream.
 template <class... Parameters>
 cudaError_t launch(const Launch& launch, cudaStream_t stream, void (*kernel)(Parameters...),
                    std::decay_t<Parameters>... arguments) {
-  using Arguments = std::tuple<std::decay_t<Parameters>...>;
-  struct Call {
-    void (*kernel)(Parameters...);
-    Arguments arguments;
-  };
-  Call call{kernel, Arguments(arguments...)};
-  const auto check = [call] {
-    std::string wrong;
-    int i = 0;
-    const auto check_one = [&](const auto& argument) {
-      using T = std::decay_t<decltype(argument)>;
-      std::string what = check_argument(&argument, sizeof argument, std::is_pointer_v<T>);
-      if (wrong.empty() && !what.empty()) wrong = "argument " + std::to_string(i) + " " + what;
-      ++i;
-    };
-    std::apply([&](const auto&... argument) { (check_one(argument), ...); }, call.arguments);
-    return wrong;
-  };
-  const auto run = [launch, call]() mutable {
-    return run_grid(
-        launch,
-        [](void* p) {
-          // Every thread gets its own copy, as parameters are.
-          auto* const c = static_cast<Call*>(p);
-          std::apply(c->kernel, c->arguments);
-        },
-        &call);
-  };
-  return enqueue(launch, stream, reinterpret_cast<const void*>(kernel), run, check);
+  using Kernel = KernelCall<Parameters...>;
+  const auto call = std::make_shared<Kernel>(Kernel{kernel, {arguments...}});
+  return enqueue(launch, stream, {reinterpret_cast<const void*>(kernel), Kernel::run, Kernel::check, call});
 }
 
 }  // namespace cuemu

@@ -31,6 +31,7 @@ void set_order() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";  // TSan is blind after a fork() without exec()
   testing::InitGoogleTest(&argc, argv);
   set_order();
   testing::UnitTest::GetInstance()->listeners().Append(new Reports);

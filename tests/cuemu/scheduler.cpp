@@ -19,7 +19,7 @@ dim3 blockDim, gridDim;
 
 namespace cuemu {
 
-sanitizer::Order* chain_start = nullptr;
+StreamOrders* stream_orders = nullptr;
 sanitizer::Order* enqueued = nullptr;
 
 namespace {
@@ -30,8 +30,8 @@ constexpr unsigned kWarp = 32;
 constexpr unsigned kMeetings = kWarp / 2;
 constexpr unsigned kMostCopies = 64;
 
-// TSan takes neighbouring blocks, and a kernel and one that overlaps it, for different threads: 2 (grid % 2) + block % 2. They
-// need stacks of their own.
+// TSan takes neighbouring blocks, and a kernel and the next one in another stream or one that overlaps it, for different
+// threads: 2 (grid % 2) + block % 2. They need stacks of their own.
 #ifdef CUEMU_TSAN
 constexpr unsigned kActors = 4;
 #else
@@ -68,8 +68,9 @@ struct Grid {
   const Launch* launch = nullptr;
   void (*call)(void*) = nullptr;
   void* arguments = nullptr;
-  sanitizer::Order start, end, fences;
+  sanitizer::Order fences;
   unsigned n_thread = 0;
+  const StreamOrders* stream = nullptr;
   unsigned number = 0, block = 0;  // only % 2 counts
   bool failed = false;
 
@@ -112,10 +113,10 @@ struct Failed {};
 
 void run_thread() {
   if (grid.launch->overlap) {
-    sanitizer::acquire(*chain_start);
+    sanitizer::acquire(stream_orders->chain);
     sanitizer::acquire(*enqueued);
   } else {
-    sanitizer::acquire(grid.start);
+    sanitizer::acquire(stream_orders->start);
   }
   try {
     grid.call(grid.arguments);
@@ -124,7 +125,7 @@ void run_thread() {
     }
   } catch (const Failed&) {
   }
-  sanitizer::release(grid.end);
+  sanitizer::release(stream_orders->end);
   current->state = State::done;
   current->fibers[grid.actor()].finish();
 }
@@ -180,6 +181,18 @@ void start_block() {
   }
 }
 
+// For TSan the threads that will never come back end here, with the calls that they are in.
+void give_up_block() {
+  void* const scheduler = sanitizer::Actor::current();
+  for (unsigned i = 0; i < grid.n_thread; ++i) {
+    sanitizer::Actor& actor = grid.threads[i]->actors[grid.actor()];
+    actor.act();
+    sanitizer::release(stream_orders->end);
+    sanitizer::Actor::act_as(scheduler);
+    actor.reset();
+  }
+}
+
 void run_block() {
   start_block();
   for (unsigned left = grid.n_thread; left > 0 && !grid.failed;) {
@@ -195,10 +208,7 @@ void run_block() {
     }
     if (!progress) report_in_block(deadlock());
   }
-  if (!grid.failed) return;
-  for (unsigned i = 0; i < grid.n_thread; ++i) {
-    for (auto& actor : grid.threads[i]->actors) actor.reset();  // TSan keeps the calls of those that never returned
-  }
+  if (grid.failed) give_up_block();
 }
 
 // All that allocates. TSan takes the creator of an actor for ordered before it, so the creator is one that does nothing else.
@@ -234,12 +244,13 @@ bool run_grid(const Launch& launch, void (*call)(void*), void* arguments) {
   grid.call = call;
   grid.arguments = arguments;
   grid.failed = false;
-  if (launch.overlap) ++grid.number;
+  if (launch.overlap || grid.stream != stream_orders) ++grid.number;
+  grid.stream = stream_orders;
   gridDim = launch.grid;
   blockDim = launch.block;
   prepare(launch);
-  shared_memory_for_grid(launch.overlap);
-  sanitizer::release(grid.start);
+  shared_memory_for_grid();
+  sanitizer::release(stream_orders->start);
   grid.block = 0;
   for (const std::uint64_t i : grid.block_order) {
     blockIdx = {static_cast<unsigned>(i % gridDim.x), static_cast<unsigned>(i / gridDim.x % gridDim.y),
@@ -248,7 +259,7 @@ bool run_grid(const Launch& launch, void (*call)(void*), void* arguments) {
     if (grid.failed) break;
     ++grid.block;
   }
-  sanitizer::acquire(grid.end);
+  sanitizer::acquire(stream_orders->end);
   return !grid.failed;
 }
 
@@ -361,7 +372,7 @@ void require_sm(int sm, const char* what, const Where& where) {
 }
 
 void wait_for_previous_kernel() {
-  sanitizer::acquire(grid.start);
+  sanitizer::acquire(stream_orders->start);
   current->waited = true;
 }
 

@@ -7,12 +7,16 @@
 
 namespace cuemu {
 
-// Of the kernel that a stream runs: when the chain of overlapping kernels began that it is in, and when it was launched.
-extern sanitizer::Order* chain_start;
+// For TSan: what orders the kernels of a stream. chain: before the first of those that overlap.
+struct StreamOrders {
+  sanitizer::Order chain, start, end;
+};
+// Of the kernel that runs; enqueued: its launch by the host.
+extern StreamOrders* stream_orders;
 extern sanitizer::Order* enqueued;
 
-// shared_memory.cpp. A kernel that overlaps the one before gets memory that TSan has not seen.
-void shared_memory_for_grid(bool overlap);
+// shared_memory.cpp
+void shared_memory_for_grid();
 void shared_memory_for_block(std::size_t dynamic_bytes);
 [[nodiscard]] std::size_t shared_memory_limit();  // bytes per block
 

@@ -13,7 +13,8 @@ namespace cuemu {
 namespace {
 
 #ifdef CUEMU_TSAN
-constexpr std::size_t kArena = std::size_t{4} << 30;  // blocks of a grid share no memory, so that TSan sees them apart
+// Blocks share no memory, so that TSan sees them apart: neither those of a grid, nor those of kernels that nothing orders.
+constexpr std::size_t kArena = std::size_t{256} << 20;
 #else
 constexpr std::size_t kArena = std::size_t{1} << 20;
 #endif
@@ -29,14 +30,16 @@ Array arrays[kMostArrays];  // of the running block; nothing is allocated while 
 std::size_t n_array = 0, used = 0, block_bytes = 0, dynamic_bytes = 0;
 const char dynamic_key = 0;
 
-unsigned char* arena() {
-  static unsigned char* const memory = [] {
-    void* const p = mmap(nullptr, kArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) throw std::bad_alloc();
-    sanitizer::forbid(p, kArena);
-    return static_cast<unsigned char*>(p);
-  }();
-  return memory;
+unsigned char* arena = nullptr;
+
+// In the same place, as memory that nobody has touched.
+void renew_arena() {
+  void* const p =
+      mmap(arena, kArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0), -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  arena = static_cast<unsigned char*>(p);
+  sanitizer::forbid(arena, kArena);
+  used = 0;
 }
 
 void* cut(const void* key, std::size_t bytes) {
@@ -49,7 +52,7 @@ void* cut(const void* key, std::size_t bytes) {
   const std::size_t first = (used + kRedZone + kAlignment - 1) / kAlignment * kAlignment;
   if (n_array == kMostArrays || first + bytes + kRedZone > kArena)
     fail("too many shared arrays for the emulator", Where::current());
-  unsigned char* const data = arena() + first;
+  unsigned char* const data = arena + first;
   sanitizer::allow(data, bytes);
   sanitizer::fill(data, kNeverWritten, bytes);
   used = first + bytes;
@@ -59,16 +62,13 @@ void* cut(const void* key, std::size_t bytes) {
 
 }  // namespace
 
-void shared_memory_for_grid(bool overlap) {
-  arena();
-  if (overlap) return;
-  sanitizer::forbid(arena(), used);
-  used = 0;
+void shared_memory_for_grid() {
+  if (arena == nullptr || used > kArena / 2) renew_arena();
 }
 
 void shared_memory_for_block(std::size_t bytes) {
 #ifndef CUEMU_TSAN
-  sanitizer::forbid(arena(), used);
+  sanitizer::forbid(arena, used);
   used = 0;
 #endif
   n_array = block_bytes = 0;

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Planted bugs: each must be found, by the builds that can, at the line that has it.
+// Planted bugs: each must be found, by the builds that can, at its line: the one with the words "planted: <name>".
 #pragma once
-#include "cuemu/conformance/conformance.h"
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <string>
+
+#include "cuemu/conformance/objects.h"
 #include "cuemu/cuemu.h"
 
 namespace rwkv::test {
@@ -14,37 +19,52 @@ inline constexpr bool kAsan = false, kTsan = true;
 inline constexpr bool kAsan = false, kTsan = false;
 #endif
 
-// The emulator's report of what the statement does has the text.
-#define EXPECT_REPORT(statement, text)                           \
-  do {                                                           \
-    EXPECT_THROW(                                                \
-        {                                                        \
-          statement;                                             \
-          check(cudaDeviceSynchronize());                        \
-        },                                                       \
-        DeviceError);                                            \
-    EXPECT_THAT(cuemu::take_report(), testing::HasSubstr(text)); \
-  } while (false)
+// "sync_test.cu:12" for the line of the file that ends with "// planted: <name>".
+inline std::string planted(const std::string& name, const char* path = __builtin_FILE()) {
+  std::ifstream file(path);
+  const std::string mark = "// planted: " + name, whole = path;
+  int number = 1;
+  for (std::string line; std::getline(file, line); ++number) {
+    if (line.ends_with(mark)) return whole.substr(whole.rfind('/') + 1) + ":" + std::to_string(number);
+  }
+  ADD_FAILURE() << path << " has no line with " << mark;
+  return "";
+}
 
-// The sanitizer ends a process that does the statement, and its report has the regular expression.
-#define EXPECT_ASAN(statement, regex) \
-  if (kAsan)                          \
-  EXPECT_DEATH(                       \
-      {                               \
-        statement;                    \
-        cudaDeviceSynchronize();      \
-      },                              \
-      regex)
-#define EXPECT_TSAN(statement, regex) \
-  if (kTsan)                          \
-  EXPECT_EXIT(                        \
-      {                               \
-        statement;                    \
-        cudaDeviceSynchronize();      \
-      },                              \
-      testing::ExitedWithCode(66), regex)
+// What the emulator says about some work.
+template <class Work>
+std::string report_of(Work&& work) {
+  EXPECT_THROW(
+      {
+        work();
+        check(cudaDeviceSynchronize());
+      },
+      DeviceError);
+  return cuemu::take_report();
+}
 
-// "planted/memory.cu:12" of the line that a kernel's bug is in.
-#define PLANTED_HERE(name) constexpr int name = __LINE__ + 1;
+// A sanitizer ends a process that does the work, with a report that has the regular expressions in this order.
+template <class Work>
+void expect_asan(Work&& work, const std::string& kind, const std::string& line) {
+  if (!kAsan) return;
+  EXPECT_DEATH(
+      {
+        work();
+        cudaDeviceSynchronize();
+      },
+      kind + "(.|\n)*" + line);
+}
+template <class Work>
+void expect_race(Work&& work, const std::string& line, const std::string& other = "") {
+  if (!kTsan) return;
+  EXPECT_EXIT(
+      {
+        work();
+        cudaDeviceSynchronize();
+      },
+      testing::ExitedWithCode(66), "data race(.|\n)*" + line + "(.|\n)*Previous(.|\n)*" + other);
+}
+
+using testing::HasSubstr;
 
 }  // namespace rwkv::test

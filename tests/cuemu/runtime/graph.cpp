@@ -126,10 +126,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t in) {
     Stream* const stream = stream_of(in);
     if (graph == nullptr || stream == nullptr) return cudaErrorInvalidValue;
     const auto task = std::make_shared<Task>();
-    task->run = [stream, nodes = graph->nodes] {
-      stream->after_kernel = false;
-      return std::ranges::all_of(nodes, [&](const auto& node) { return execute(*stream, *node); });
-    };
+    task->nodes = graph->nodes;
     return push(*stream, task);
   });
 }

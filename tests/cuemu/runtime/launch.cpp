@@ -62,28 +62,23 @@ std::string check_argument(const void* bytes, std::size_t size, bool is_pointer)
   return "";
 }
 
-cudaError_t enqueue(const Launch& launch, cudaStream_t handle, const void* kernel, std::function<bool()> run,
-                    std::function<std::string()> check_arguments) {
+cudaError_t enqueue(const Launch& launch, cudaStream_t handle, const Call& kernel) {
   return call([&] {
     Stream* const stream = stream_of(handle);
     if (stream == nullptr || stream->device != current_device_number()) return cudaErrorInvalidResourceHandle;
-    if (const auto error = check_shape(launch, kernel)) return error;
-    const auto check = [check_arguments, where = launch.where] {
-      const std::string wrong = check_arguments();
-      if (!wrong.empty()) report(at(where) + ": launch: " + wrong);
-      return wrong.empty();
-    };
-    if (!check()) return cudaErrorLaunchFailure;
+    if (const auto error = check_shape(launch, kernel.kernel)) return error;
     const auto task = std::make_shared<Task>();
     task->is_kernel = true;
     task->overlap = launch.overlap;
-    task->run = [check, run = std::move(run), device = stream->device]() mutable {
+    task->check = [launch, kernel, device = stream->device] {
       const int caller = std::exchange(current_device_number(), device);
-      const bool good = check() && run();
+      const std::string wrong = kernel.check(kernel.arguments.get());
       current_device_number() = caller;
-      return good;
+      if (!wrong.empty()) report(at(launch.where) + ": launch: " + wrong);
+      return wrong.empty();
     };
-    return push(*stream, task);
+    task->run = [launch, kernel] { return run_grid(launch, kernel.run, kernel.arguments.get()); };
+    return task->check() ? push(*stream, task) : cudaErrorLaunchFailure;
   });
 }
 

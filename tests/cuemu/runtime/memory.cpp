@@ -11,8 +11,6 @@ namespace {
 constexpr std::size_t kGuard = 4096 + 256;  // so that nothing is aligned to more than cudaMalloc's 256 bytes
 constexpr unsigned char kNeverWritten = 0xFF;
 
-std::map<int, int> working;  // kernels and copies that run, per device
-
 std::size_t whole(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 cudaError_t allocate(void** p, std::size_t bytes, int device) {
@@ -114,15 +112,6 @@ cudaError_t set(void* to, int value, std::size_t bytes, Stream& stream) {
   return push(stream, task([=] { std::memset(to, value, bytes); }));
 }
 
-void for_device_memory(int device, void (*change)(const void*, std::size_t)) {
-  const std::set<int>& peers = runtime().devices[device].peers;
-  for (const auto& [first, allocation] : runtime().allocations) {
-    if (allocation.device == device || peers.contains(allocation.device)) {
-      change(reinterpret_cast<const void*>(first), allocation.bytes);
-    }
-  }
-}
-
 template <class F>
 cudaError_t with_stream(cudaStream_t handle, F&& body) {
   return call([&] {
@@ -141,11 +130,13 @@ Found find(const void* p) {
   return at < next->first + next->second.bytes ? Found{next->first, &next->second} : Found{};
 }
 
-void allow_device_memory(int device) {
-  if (working[device]++ == 0) for_device_memory(device, sanitizer::allow);
-}
-void forbid_device_memory(int device) {
-  if (--working[device] == 0) for_device_memory(device, sanitizer::forbid);
+void for_device_memory(const Stream& stream, const Task& task, void (*change)(const void*, std::size_t)) {
+  const std::set<int>& peers = runtime().devices[stream.device].peers;
+  for (const auto& [first, allocation] : runtime().allocations) {
+    const int device = allocation.device;
+    if (device < 0 || (task.is_kernel && device != stream.device && !peers.contains(device))) continue;
+    change(reinterpret_cast<const void*>(first), allocation.bytes);
+  }
 }
 
 }  // namespace cuemu

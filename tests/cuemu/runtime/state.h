@@ -17,6 +17,7 @@
 #include "cuemu/core.h"
 #include "cuemu/cuemu.h"
 #include "cuemu/sanitizer.h"
+#include "cuemu/scheduler.h"
 
 namespace cuemu {
 
@@ -32,17 +33,24 @@ struct Mark {
   sanitizer::Order order;
 };
 
+struct Task;
+using Tasks = std::vector<std::shared_ptr<Task>>;
+
 struct Task {
-  std::function<bool()> run;  // false: something was reported
+  // False: something was reported. check() runs as the host, run() as the stream, and calls nothing that TSan sees use the
+  // stack, which is the host's.
+  std::function<bool()> check, run;
+  Tasks nodes;  // of a graph: instead
   bool is_kernel = false;
   bool overlap = false;
   std::shared_ptr<Mark> waits_for;
   std::shared_ptr<Mark> marks;
   sanitizer::Order enqueued;
 };
-using Tasks = std::vector<std::shared_ptr<Task>>;
 
 struct Stream {
+  Stream() { actor.create(); }  // now: TSan takes what its creator has done for ordered before it
+
   int device = 0;
   bool blocking = true;  // with the default stream
   std::deque<std::shared_ptr<Task>> queue;
@@ -51,7 +59,7 @@ struct Stream {
 
   sanitizer::Actor actor;
   sanitizer::Order progress;  // after each task
-  sanitizer::Order chain;     // see chain_start
+  StreamOrders orders;
   bool after_kernel = false;
 };
 
@@ -115,13 +123,12 @@ struct Found {
   const Allocation* allocation;  // null: host memory that the runtime did not make
 };
 Found find(const void* p);
-void allow_device_memory(int device);  // to kernels and copies; counts
-void forbid_device_memory(int device);
+// All that the task may touch: a kernel its device's and its peers' memory, a copy all.
+void for_device_memory(const Stream& stream, const Task& task, void (*change)(const void*, std::size_t));
 
 // stream.cpp
 Stream* stream_of(cudaStream_t handle);  // null: no such stream
 cudaError_t push(Stream& stream, std::shared_ptr<Task> task);
-bool execute(Stream& stream, const Task& task);
 void step(Stream& stream);
 void synchronise(Stream& stream);
 void synchronise_device(int device);

@@ -72,36 +72,54 @@ cudaError_t push(Stream& stream, std::shared_ptr<Task> task) {
   return cudaSuccess;
 }
 
+namespace {
+
 bool execute(Stream& stream, const Task& task) {
-  if (!task.run) return true;
-  if (!(task.overlap && stream.after_kernel)) sanitizer::release(stream.chain);
+  if (task.check && !task.check()) return false;
+  void* const host = sanitizer::Actor::current();
+  stream.actor.act();
+  if (!(task.overlap && stream.after_kernel)) sanitizer::release(stream.orders.chain);
   stream.after_kernel = task.is_kernel;
-  chain_start = &stream.chain;
-  return task.run();
+  stream_orders = &stream.orders;
+  for_device_memory(stream, task, sanitizer::allow);
+  const bool good = task.run();
+  for_device_memory(stream, task, sanitizer::forbid);
+  sanitizer::release(stream.progress);
+  sanitizer::Actor::act_as(host);
+  return good;
 }
+
+// Takes up what was before the task, and lets others take up what came of it.
+void begin(Stream& stream, Task& task) {
+  void* const host = sanitizer::Actor::current();
+  stream.actor.act();
+  sanitizer::acquire(task.enqueued);
+  if (task.waits_for) sanitizer::acquire(task.waits_for->order);
+  sanitizer::Actor::act_as(host);
+  enqueued = &task.enqueued;
+}
+void end(Stream& stream, Task& task) {
+  if (!task.marks) return;
+  void* const host = sanitizer::Actor::current();
+  stream.actor.act();
+  sanitizer::release(task.marks->order);
+  sanitizer::Actor::act_as(host);
+  task.marks->reached = true;
+}
+
+}  // namespace
 
 void step(Stream& stream) {
   const std::shared_ptr<Task> task = stream.queue.front();
   stream.queue.pop_front();
   stream.ended.push_back(task);
-  Mark* const before = task->waits_for.get();
-  while (before != nullptr && !before->reached) step(*before->stream);
+  while (task->waits_for && !task->waits_for->reached) step(*task->waits_for->stream);
   if (!current_report().empty()) return;
-  void* const host = sanitizer::Actor::current();
-  allow_device_memory(stream.device);
-  stream.actor.create();
-  stream.actor.act();
-  sanitizer::acquire(task->enqueued);
-  enqueued = &task->enqueued;
-  if (before != nullptr) sanitizer::acquire(before->order);
-  const bool good = execute(stream, *task);
-  if (task->marks) {
-    task->marks->reached = true;
-    sanitizer::release(task->marks->order);
-  }
-  sanitizer::release(stream.progress);
-  sanitizer::Actor::act_as(host);
-  forbid_device_memory(stream.device);
+  begin(stream, *task);
+  bool good = !task->run || execute(stream, *task);
+  if (!task->nodes.empty()) stream.after_kernel = false;
+  for (const auto& node : task->nodes) good = good && execute(stream, *node);
+  end(stream, *task);
   if (!good) give_up();
 }
 
@@ -222,19 +240,6 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   return with_event(event, [&](Event& e) {
     Stream* const stream = stream_of(handle);
     return stream ? wait(*stream, e.mark) : cudaErrorInvalidResourceHandle;
-  });
-}
-
-cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
-  return call([=] {
-    Stream* const stream = stream_of(handle);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    const auto task = std::make_shared<Task>();
-    task->run = [=] {
-      function(data);
-      return true;
-    };
-    return push(*stream, task);
   });
 }
 

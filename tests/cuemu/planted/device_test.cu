@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a test can set: compute capability, number of devices and their memory; and what it can ask: what was not released.
+#include "cuemu/planted/planted.h"
+#include "kernels/cuda/ptx.h"
+
+namespace rwkv::test {
+namespace {
+
+class Emulator : public testing::Test {
+ protected:
+  void TearDown() override {
+    check(cudaSetDevice(0));
+    cuemu::config() = before_;
+  }
+
+ private:
+  cuemu::Config before_ = cuemu::config();
+};
+
+__global__ void fill(float* p) { p[threadIdx.x] = 1.0f; }
+__global__ void brain_floats(float* p) {
+  float d[4] = {};
+  const unsigned a[4] = {}, b[2] = {};
+  cuda::mma_m16n8k16<__nv_bfloat16>(d, a, b);  // planted: brain floats
+  p[threadIdx.x] = d[0];
+}
+
+TEST_F(Emulator, RefusesWhatTheComputeCapabilityDoesNotHave) {
+  cuemu::config().sm = 75;
+  EXPECT_EQ(sm(), 75);
+  const DeviceArray<float> p(32);
+  const std::string report = report_of([&] { launch({1, 32}, brain_floats, p.data()); });
+  EXPECT_THAT(report, HasSubstr(planted("brain floats")));
+  EXPECT_THAT(report, HasSubstr("needs sm_80"));
+  EXPECT_THROW(launch({1, 32, 0, nullptr, true}, fill, p.data()), DeviceError);
+  cudaGetLastError();
+}
+
+TEST_F(Emulator, RunsOutOfMemoryWhereTheTestSays) {
+  cuemu::config().device_memory = 4096;
+  std::size_t free = 0, total = 0;
+  const DeviceArray<char> p(1000);
+  check(cudaMemGetInfo(&free, &total));
+  EXPECT_EQ(total, 4096u);
+  EXPECT_EQ(free, 4096u - 1024u);
+  EXPECT_THROW(DeviceArray<char>(3073), OutOfMemoryError);
+  EXPECT_NO_THROW(DeviceArray<char>(3072));
+  cuemu::config().allocations_left = 1;
+  const DeviceArray<char> last(1);
+  EXPECT_THROW(DeviceArray<char>(1), OutOfMemoryError);
+  cudaGetLastError();
+}
+
+TEST_F(Emulator, HasSeveralDevices) {
+  cuemu::config().n_device = 2;
+  int n = 0;
+  check(cudaGetDeviceCount(&n));
+  EXPECT_EQ(n, 2);
+  EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  cudaGetLastError();
+  const DeviceArray<float> here(32);
+  check(cudaSetDevice(1));
+  const DeviceArray<float> there(32);
+  const Stream stream;
+  EXPECT_THAT(report_of([&] {
+                launch({1, 32, 0, stream}, fill, here.data());
+              }),
+              HasSubstr("points to memory of device 0, which device 1 cannot access"));
+  launch({1, 32, 0, stream}, fill, there.data());
+  check(cudaMemcpyPeerAsync(here.data(), 0, there.data(), 1, 128, stream));
+  check(cudaStreamSynchronize(stream));
+  check(cudaSetDevice(0));
+  EXPECT_EQ(here.values()[31], 1.0f);
+  EXPECT_THROW(launch({1, 32, 0, stream}, fill, here.data()), DeviceError);  // a stream of device 1
+  cudaGetLastError();
+  check(cudaSetDevice(1));
+  check(cudaDeviceEnablePeerAccess(0, 0));
+  launch({1, 32, 0, stream}, fill, here.data());
+  check(cudaStreamSynchronize(stream));
+}
+
+TEST_F(Emulator, HasNone) {
+  cuemu::config().n_device = 0;
+  int n = -1;
+  EXPECT_EQ(cudaGetDeviceCount(&n), cudaErrorNoDevice);
+  cudaGetLastError();
+  cuemu::config().n_device = 1;
+}
+
+TEST_F(Emulator, TellsWhatWasNotReleased) {
+  EXPECT_EQ(cuemu::leaks(), "");
+  {
+    const DeviceArray<float> p(3);
+    const Stream stream;
+    EXPECT_EQ(cuemu::leaks(), "1 allocation (12 bytes), 1 stream");
+  }
+  EXPECT_EQ(cuemu::leaks(), "");
+}
+
+}  // namespace
+}  // namespace rwkv::test
