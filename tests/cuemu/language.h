@@ -27,6 +27,14 @@ inline constexpr int warpSize = 32;
 
 namespace cuemu {
 
+// What lies between the members of a structure must not look like an address.
+template <class T>
+void clear_padding([[maybe_unused]] T& argument) {
+#if __has_builtin(__builtin_clear_padding)
+  if constexpr (std::is_class_v<T>) __builtin_clear_padding(&argument);
+#endif
+}
+
 template <class... Parameters>
 struct KernelCall {
   void (*kernel)(Parameters...);
@@ -55,6 +63,7 @@ template <class... Parameters>
 cudaError_t launch(const Launch& launch, cudaStream_t stream, void (*kernel)(Parameters...),
                    std::decay_t<Parameters>... arguments) {
   using Kernel = KernelCall<Parameters...>;
+  (clear_padding(arguments), ...);
   const auto call = std::make_shared<Kernel>(Kernel{kernel, {arguments...}});
   return enqueue(launch, stream, {reinterpret_cast<const void*>(kernel), Kernel::run, Kernel::check, call});
 }

@@ -3,7 +3,6 @@
 #pragma once
 #include_next <cuda_runtime.h>
 
-#define CUEMU 1
 #include "cuemu/intrinsics.h"
 #include "cuemu/language.h"
 #include "cuemu/warp.h"

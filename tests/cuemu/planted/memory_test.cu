@@ -94,6 +94,7 @@ TEST(PlantedMemory, PointersThatAreNotTheDevices) {
   const std::string line = "memory_test.cu:" + std::to_string(__LINE__ + 1);
   EXPECT_THAT(report_of([&] { launch({1, 32}, hole, host.data()); }), HasSubstr(line + ": launch: argument 0 points to host"));
   EXPECT_THAT(report_of([&] { launch({1, 32}, hole, gone); }), HasSubstr("that was released"));
+  if (kAsan || kTsan) return;  // they map so much that numbers may look like addresses
   EXPECT_THAT(report_of([&] {
                 launch({1, 32}, follow, Pair{p.data(), host.data()});
               }),

@@ -25,6 +25,17 @@ cudaError_t add_node(Stream& stream, std::shared_ptr<Task> task) {
   return cudaSuccess;
 }
 
+void forget_capture(Stream& stream) {
+  Capture* const capture = std::exchange(stream.capture, nullptr);
+  if (capture == nullptr) return;
+  capture->valid = false;
+  capture->forked.erase(&stream);
+  if (capture->origin != &stream) return;
+  for (const auto& [forked, n_node] : capture->forked) forked->capture = nullptr;
+  runtime().captures.erase(capture);
+  delete capture;
+}
+
 namespace {
 
 Graph* graph_of(const std::set<Graph*>& graphs, void* handle) {

@@ -136,5 +136,6 @@ void synchronise_device(int device);
 // graph.cpp. Whether a call that could disturb a capture is refused; then the capture is lost.
 bool refused_by_capture();
 cudaError_t add_node(Stream& stream, std::shared_ptr<Task> task);
+void forget_capture(Stream& stream);  // the stream is going
 
 }  // namespace cuemu

@@ -117,7 +117,7 @@ void step(Stream& stream) {
   if (!current_report().empty()) return;
   begin(stream, *task);
   bool good = !task->run || execute(stream, *task);
-  if (!task->nodes.empty()) stream.after_kernel = false;
+  if (!task->run) stream.after_kernel = false;  // an event or a graph: the next kernel overlaps nothing before it
   for (const auto& node : task->nodes) good = good && execute(stream, *node);
   end(stream, *task);
   if (!good) give_up();
@@ -205,6 +205,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   Stream* const stream = handle ? stream_of(handle) : nullptr;
   if (stream == nullptr) return call([] { return cudaErrorInvalidResourceHandle; });
   synchronise(*stream);
+  forget_capture(*stream);
   std::erase(runtime().streams, stream);
   delete stream;
   return call([] { return cudaSuccess; });
