@@ -3,7 +3,7 @@
 #include <cstring>
 #include <utility>
 
-#include "cuemu/conformance/conformance.h"
+#include "cuemu/conformance/objects.h"
 #include "kernels/cuda/ptx.h"
 
 namespace rwkv::test {
@@ -120,7 +120,7 @@ TEST(Block, LaunchesOfBadShapesAreErrors) {
        {std::pair{dim3(1), dim3(1025)}, std::pair{dim3(1), dim3(1, 1, 65)}, std::pair{dim3(1), dim3(512, 4)},
         std::pair{dim3(1), dim3(0)}, std::pair{dim3(1, 65536), dim3(1)}, std::pair{dim3(0), dim3(1)}}) {
     EXPECT_THROW(launch({grid, block}, nothing, memory.data()), Error);
-    EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
+    EXPECT_NE(cudaGetLastError(), cudaSuccess);
   }
   launch({1, 1024}, nothing, memory.data());
   check(cudaDeviceSynchronize());
@@ -182,10 +182,11 @@ __global__ void add_one(const int* in, int* out) {
 
 TEST(Block, OverlappingKernelsWaitForEachOther) {
   const bool overlap = sm() >= 90;
+  const Stream stream;
   const DeviceArray<int> a(std::vector<int>(64, 5)), b(64);
   for (int i = 0; i < 3; ++i) {
-    launch({1, 64, 0, nullptr, overlap}, add_one, a.data(), b.data());
-    launch({1, 64, 0, nullptr, overlap}, add_one, b.data(), a.data());
+    launch({1, 64, 0, stream, overlap}, add_one, a.data(), b.data());
+    launch({1, 64, 0, stream, overlap}, add_one, b.data(), a.data());
   }
   EXPECT_EQ(a.values(), std::vector<int>(64, 11));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which cuBLASLt the conformance suite uses: the emulator's, or on a GPU the library.
 #pragma once
+#include "cuemu/conformance/conformance.h"
 #include "kernels/cuda/cublas_api.h"
 
 #ifdef CUEMU
@@ -8,6 +9,11 @@
 #endif
 
 namespace rwkv::test {
+
+inline void check(cuda::CublasLt::Status status) {
+  if (status == cuda::CublasLt::Status::success) return;
+  throw Error("cuBLASLt: status " + std::to_string(static_cast<int>(status)));
+}
 
 // create is null where there is none.
 inline cuda::CublasLt cublas() {

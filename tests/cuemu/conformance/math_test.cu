@@ -81,7 +81,7 @@ TEST(Math, FloatsToIntegers) {
 }
 
 __global__ void floats_of(float* out) {
-  const float x = 0.1f * static_cast<float>(1 + threadIdx.x);
+  const float x = __fmul_rn(0.1f, static_cast<float>(1 + threadIdx.x));  // not to become part of a multiply-add
   float* const mine = out + 10 * threadIdx.x;
   mine[0] = __expf(-x);
   mine[1] = __logf(x);

@@ -30,8 +30,8 @@ TEST_F(Emulator, RefusesWhatTheComputeCapabilityDoesNotHave) {
   EXPECT_EQ(sm(), 75);
   const DeviceArray<float> p(32);
   const std::string report = report_of([&] { launch({1, 32}, brain_floats, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("brain floats")));
-  EXPECT_THAT(report, HasSubstr("needs sm_80"));
+  EXPECT_TRUE(contains(report, planted("brain floats")));
+  EXPECT_TRUE(contains(report, "needs sm_80"));
   EXPECT_THROW(launch({1, 32, 0, nullptr, true}, fill, p.data()), DeviceError);
   cudaGetLastError();
 }
@@ -62,10 +62,10 @@ TEST_F(Emulator, HasSeveralDevices) {
   check(cudaSetDevice(1));
   const DeviceArray<float> there(32);
   const Stream stream;
-  EXPECT_THAT(report_of([&] {
-                launch({1, 32, 0, stream}, fill, here.data());
-              }),
-              HasSubstr("points to memory of device 0, which device 1 cannot access"));
+  EXPECT_TRUE(contains(report_of([&] {
+                         launch({1, 32, 0, stream}, fill, here.data());
+                       }),
+                       "points to memory of device 0, which device 1 cannot access"));
   launch({1, 32, 0, stream}, fill, there.data());
   check(cudaMemcpyPeerAsync(here.data(), 0, there.data(), 1, 128, stream));
   check(cudaStreamSynchronize(stream));

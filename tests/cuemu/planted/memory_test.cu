@@ -92,13 +92,13 @@ TEST(PlantedMemory, PointersThatAreNotTheDevices) {
   check(cudaMalloc(&gone, 128));
   check(cudaFree(gone));
   const std::string line = "memory_test.cu:" + std::to_string(__LINE__ + 1);
-  EXPECT_THAT(report_of([&] { launch({1, 32}, hole, host.data()); }), HasSubstr(line + ": launch: argument 0 points to host"));
-  EXPECT_THAT(report_of([&] { launch({1, 32}, hole, gone); }), HasSubstr("that was released"));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, hole, host.data()); }), line + ": launch: argument 0 points to host"));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, hole, gone); }), "that was released"));
   if (kAsan || kTsan) return;  // they map so much that numbers may look like addresses
-  EXPECT_THAT(report_of([&] {
-                launch({1, 32}, follow, Pair{p.data(), host.data()});
-              }),
-              HasSubstr("argument 0 has a member at byte 8 that points to host memory"));
+  EXPECT_TRUE(contains(report_of([&] {
+                         launch({1, 32}, follow, Pair{p.data(), host.data()});
+                       }),
+                       "argument 0 has a member at byte 8 that points to host memory"));
 }
 
 TEST(PlantedMemory, GraphWithMemoryThatWasReleased) {
@@ -108,7 +108,7 @@ TEST(PlantedMemory, GraphWithMemoryThatWasReleased) {
   const std::string line = "memory_test.cu:" + std::to_string(__LINE__ + 1);
   const Graph graph(capture(stream, [&] { launch({1, 32, 0, stream}, hole, p); }));
   check(cudaFree(p));
-  EXPECT_THAT(report_of([&] { check(cudaGraphLaunch(graph, stream)); }), HasSubstr(line));
+  EXPECT_TRUE(contains(report_of([&] { check(cudaGraphLaunch(graph, stream)); }), line));
 }
 
 TEST(PlantedMemory, CopiesPastTheEnd) {
@@ -118,6 +118,7 @@ TEST(PlantedMemory, CopiesPastTheEnd) {
   EXPECT_EQ(cudaMemcpy(host.data(), p.data() + 1, 4 * kN, cudaMemcpyDeviceToHost), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemset(p.data(), 0, 4 * kN + 1), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemcpy(host.data(), p.data(), 4, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemcpy(host.data(), host.data() + 1, 4, cudaMemcpyDeviceToHost), cudaErrorInvalidValue);
   cudaGetLastError();
 }
 
@@ -146,18 +147,18 @@ __global__ void too_much_shared(float* p) {
 TEST(PlantedMemory, TensorInstructionsOnBadAddresses) {
   const DeviceArray<unsigned short> x(64 * 8);
   const DeviceArray<float> y(64), p(32);
-  EXPECT_THAT(report_of([&] { launch({1, 32}, far_rows, x.data(), p.data()); }), HasSubstr(planted("rows in global memory")));
-  EXPECT_THAT(report_of([&] { launch({1, 32}, odd_rows, p.data()); }), HasSubstr(planted("odd rows")));
-  EXPECT_THAT(report_of([&] { launch({1, 1}, odd_copy, y.data(), p.data()); }), HasSubstr(planted("odd copy")));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, far_rows, x.data(), p.data()); }), planted("rows in global memory")));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, odd_rows, p.data()); }), planted("odd rows")));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 1}, odd_copy, y.data(), p.data()); }), planted("odd copy")));
 }
 
 TEST(PlantedMemory, MoreSharedMemoryThanTheDeviceHas) {
   const DeviceArray<float> p(32);
-  EXPECT_THAT(report_of([&] {
-                launch({1, 32}, too_much_shared, p.data());
-              }),
-              HasSubstr("uses 245760 bytes of shared memory, sm_90 has 232448"));
-  EXPECT_THAT(report_of([&] { launch({1, 32}, dynamic_overrun, p.data()); }), HasSubstr("launched with 0 bytes of it"));
+  EXPECT_TRUE(contains(report_of([&] {
+                         launch({1, 32}, too_much_shared, p.data());
+                       }),
+                       "uses 245760 bytes of shared memory, sm_90 has 232448"));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, dynamic_overrun, p.data()); }), "launched with 0 bytes of it"));
 }
 
 }  // namespace

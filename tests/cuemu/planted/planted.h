@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Planted bugs: each must be found, by the builds that can, at its line: the one with the words "planted: <name>".
 #pragma once
-#include <gmock/gmock.h>
-
 #include <fstream>
 #include <string>
 
@@ -29,6 +27,11 @@ inline std::string planted(const std::string& name, const char* path = __builtin
   }
   ADD_FAILURE() << path << " has no line with " << mark;
   return "";
+}
+
+inline testing::AssertionResult contains(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "\"" << part << "\" is not in \"" << text << "\"";
 }
 
 // What the emulator says about some work.
@@ -64,7 +67,5 @@ void expect_race(Work&& work, const std::string& line, const std::string& other 
       },
       testing::ExitedWithCode(66), "data race(.|\n)*" + line + "(.|\n)*Previous(.|\n)*" + other);
 }
-
-using testing::HasSubstr;
 
 }  // namespace rwkv::test

@@ -30,23 +30,23 @@ __global__ void exit_before_barrier(float* p) {
 TEST(PlantedSync, BarrierForHalfOfTheBlock) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, half_a_barrier, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("half a barrier")));
-  EXPECT_THAT(report, HasSubstr("deadlock: 16 threads have ended; 16 wait in __syncthreads"));
+  EXPECT_TRUE(contains(report, planted("half a barrier")));
+  EXPECT_TRUE(contains(report, "deadlock: 16 threads have ended; 16 wait in __syncthreads"));
 }
 
 TEST(PlantedSync, BarriersInTwoPlaces) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, two_barriers, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("one barrier")));
-  EXPECT_THAT(report, HasSubstr(planted("other barrier")));
-  EXPECT_THAT(report_of([&] { launch({1, 32}, two_barriers_in_a_line, p.data()); }), HasSubstr(planted("barriers in a line")));
+  EXPECT_TRUE(contains(report, planted("one barrier")));
+  EXPECT_TRUE(contains(report, planted("other barrier")));
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, two_barriers_in_a_line, p.data()); }), planted("barriers in a line")));
 }
 
 TEST(PlantedSync, ThreadThatEndsBeforeABarrier) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, exit_before_barrier, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("barrier of the others")));
-  EXPECT_THAT(report, HasSubstr("block (0,0,0)"));
+  EXPECT_TRUE(contains(report, planted("barrier of the others")));
+  EXPECT_TRUE(contains(report, "block (0,0,0)"));
 }
 
 __global__ void shuffle_after_exit(float* p) {
@@ -79,51 +79,50 @@ __global__ void overlapping_masks(float* p) {
 TEST(PlantedSync, MaskWithALaneThatHasEnded) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, shuffle_after_exit, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("shuffle after exit")));
+  EXPECT_TRUE(contains(report, planted("shuffle after exit")));
   // In reverse order lanes wait before lane 5 ends.
-  EXPECT_THAT(report,
-              testing::AnyOf(HasSubstr("has lane 5, whose thread has ended"), HasSubstr("deadlock: 1 threads have ended")));
+  EXPECT_TRUE(contains(report, "has lane 5, whose thread has ended") || contains(report, "deadlock: 1 threads have ended"));
 }
 
 TEST(PlantedSync, MaskWithLanesThatTheBlockDoesNotHave) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 48}, shuffle, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("shuffle")));
-  EXPECT_THAT(report, HasSubstr("mask 0xffffffff has lane 16, which the block does not have"));
+  EXPECT_TRUE(contains(report, planted("shuffle")));
+  EXPECT_TRUE(contains(report, "mask 0xffffffff has lane 16, which the block does not have"));
 }
 
 TEST(PlantedSync, MaskWithoutTheCaller) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, not_in_its_mask, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("not in its mask")));
-  EXPECT_THAT(report, HasSubstr("mask 0x0000ffff does not have the calling lane"));
+  EXPECT_TRUE(contains(report, planted("not in its mask")));
+  EXPECT_TRUE(contains(report, "mask 0x0000ffff does not have the calling lane"));
 }
 
 TEST(PlantedSync, ShuffleFromALaneOutsideTheMask) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, source_outside_mask, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("source outside mask")));
-  EXPECT_THAT(report, HasSubstr("reads lane 9, which is not in the mask"));
+  EXPECT_TRUE(contains(report, planted("source outside mask")));
+  EXPECT_TRUE(contains(report, "reads lane 9, which is not in the mask"));
 }
 
 TEST(PlantedSync, WidthThatIsNoPowerOfTwo) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, width_24, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("width 24")));
-  EXPECT_THAT(report, HasSubstr("width 24 is not a power of two"));
+  EXPECT_TRUE(contains(report, planted("width 24")));
+  EXPECT_TRUE(contains(report, "width 24 is not a power of two"));
 }
 
 TEST(PlantedSync, LanesInTwoShuffles) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, two_shuffles, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("one shuffle")));
-  EXPECT_THAT(report, HasSubstr(planted("other shuffle")));
+  EXPECT_TRUE(contains(report, planted("one shuffle")));
+  EXPECT_TRUE(contains(report, planted("other shuffle")));
 }
 
 TEST(PlantedSync, MasksThatOverlap) {
   const DeviceArray<float> p(64);
   const std::string report = report_of([&] { launch({1, 32}, overlapping_masks, p.data()); });
-  EXPECT_THAT(report, HasSubstr(planted("overlapping masks")));
+  EXPECT_TRUE(contains(report, planted("overlapping masks")));
 }
 
 // After a report the device is as good as new.
@@ -140,7 +139,7 @@ TEST(PlantedSync, EveryCallFailsUntilTheReportIsTaken) {
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
   float x;
   EXPECT_EQ(cudaMemcpy(&x, p.data(), 4, cudaMemcpyDeviceToHost), cudaErrorLaunchFailure);
-  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure), HasSubstr(planted("width 24")));
+  EXPECT_TRUE(contains(cudaGetErrorString(cudaErrorLaunchFailure), planted("width 24")));
   cuemu::take_report();
 }
 
