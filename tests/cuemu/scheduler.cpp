@@ -77,6 +77,7 @@ struct Grid {
   // Of the running block.
   unsigned n_arrived = 0, n_true[2] = {}, generation = 0;
   Where barrier;
+  unsigned live[kMostThreads / kWarp];  // lanes of each warp that have not ended
   sanitizer::Order orders[kActors][2];  // [actor][generation]
   sanitizer::Order warp_orders[kActors][kMostThreads / kWarp];
 
@@ -127,6 +128,7 @@ void run_thread() {
   }
   sanitizer::release(stream_orders->end);
   current->state = State::done;
+  grid.live[current->number / kWarp] &= ~(1u << lane());
   current->fibers[grid.actor()].finish();
 }
 
@@ -170,10 +172,12 @@ void start_block() {
     grid.meetings[i].mask = grid.meetings[i].arrived = grid.meetings[i].unread = 0;
   }
   shared_memory_for_block(grid.launch->shared_bytes);
+  std::fill(std::begin(grid.live), std::end(grid.live), 0u);
   for (unsigned i = 0; i < grid.n_thread; ++i) {
     Thread& thread = *grid.threads[i];
     thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     thread.number = i;
+    grid.live[i / kWarp] |= 1u << i % kWarp;
     thread.state = State::ready;
     thread.waited = false;
     thread.n_copy = thread.n_group = 0;
@@ -298,17 +302,16 @@ unsigned barrier(bool predicate, const Where& where) {
 namespace {
 
 void check_mask(unsigned mask, const char* operation, const Where& where) {
-  const unsigned warp = current->number / kWarp * kWarp;
   if ((mask >> lane() & 1u) == 0) {
     fail(std::string(operation) + ": mask " + hex(mask) + " does not have the calling lane " + std::to_string(lane()), where);
   }
-  for (unsigned left = mask; left != 0; left &= left - 1) {
-    const unsigned other = std::countr_zero(left);
-    if (warp + other < grid.n_thread && grid.threads[warp + other]->state != State::done) continue;
-    fail(std::string(operation) + ": mask " + hex(mask) + " has lane " + std::to_string(other) +
-             (warp + other < grid.n_thread ? ", whose thread has ended" : ", which the block does not have"),
-         where);
-  }
+  const unsigned gone = mask & ~grid.live[current->number / kWarp];
+  if (gone == 0) return;
+  const unsigned other = std::countr_zero(gone);
+  const bool ended = current->number / kWarp * kWarp + other < grid.n_thread;
+  fail(std::string(operation) + ": mask " + hex(mask) + " has lane " + std::to_string(other) +
+           (ended ? ", whose thread has ended" : ", which the block does not have"),
+       where);
 }
 
 Meeting& meeting_of(unsigned mask, const char* operation, const Where& where) {

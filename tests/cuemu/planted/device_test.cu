@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a test can set: compute capability, number of devices and their memory; and what it can ask: what was not released.
+#include <thread>
+
 #include "cuemu/planted/planted.h"
 #include "kernels/cuda/ptx.h"
 
@@ -85,6 +87,24 @@ TEST_F(Emulator, HasNone) {
   EXPECT_EQ(cudaGetDeviceCount(&n), cudaErrorNoDevice);
   cudaGetLastError();
   cuemu::config().n_device = 1;
+}
+
+__global__ void add_one(int* p) { p[threadIdx.x] += 1; }
+
+TEST_F(Emulator, ServesSeveralHostThreads) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([] {
+      const Stream stream(cudaStreamNonBlocking);
+      const DeviceArray<int> p(std::vector<int>(40, 7));
+      for (int round = 0; round < 20; ++round) {
+        launch({1, 40, 0, stream}, add_one, p.data());
+        if (round % 3 == 0) check(cudaStreamSynchronize(stream));
+      }
+      EXPECT_EQ(p.values(), std::vector<int>(40, 27));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(Emulator, TellsWhatWasNotReleased) {
