@@ -10,6 +10,12 @@
 #endif
 #ifdef CUEMU_TSAN
 #include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 namespace cuemu::sanitizer {
@@ -85,6 +91,38 @@ class Actor {
 
  private:
   void* fiber_ = nullptr;
+};
+
+// Accesses of the acting actor that are not to be seen: the emulator's own, through malloc and memcpy, on the host's stack.
+inline void ignore_accesses() {
+#ifdef CUEMU_TSAN
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+}
+inline void watch_accesses() {
+#ifdef CUEMU_TSAN
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+}
+
+// While it lives, the emulator works for the actor.
+class Acting {
+ public:
+  explicit Acting(const Actor& actor) {
+    actor.act();
+    ignore_accesses();
+  }
+  Acting(const Acting&) = delete;
+  Acting& operator=(const Acting&) = delete;
+  ~Acting() {
+    watch_accesses();
+    Actor::act_as(before_);
+  }
+
+ private:
+  void* before_ = Actor::current();
 };
 
 }  // namespace cuemu::sanitizer

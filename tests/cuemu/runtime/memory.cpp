@@ -79,7 +79,9 @@ bool fits(Place place, cudaMemcpyKind kind, bool source) {
 std::shared_ptr<Task> task(std::function<void()> work) {
   auto t = std::make_shared<Task>();
   t->run = [work = std::move(work)] {
+    sanitizer::watch_accesses();
     work();
+    sanitizer::ignore_accesses();
     return true;
   };
   return t;

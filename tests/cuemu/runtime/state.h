@@ -37,8 +37,7 @@ struct Task;
 using Tasks = std::vector<std::shared_ptr<Task>>;
 
 struct Task {
-  // False: something was reported. check() runs as the host, run() as the stream, and calls nothing that TSan sees use the
-  // stack, which is the host's.
+  // False: something was reported. check() runs as the host, run() as the stream.
   std::function<bool()> check, run;
   Tasks nodes;  // of a graph: instead
   bool is_kernel = false;

@@ -76,8 +76,7 @@ namespace {
 
 bool execute(Stream& stream, const Task& task) {
   if (task.check && !task.check()) return false;
-  void* const host = sanitizer::Actor::current();
-  stream.actor.act();
+  const sanitizer::Acting acting(stream.actor);
   if (!(task.overlap && stream.after_kernel)) sanitizer::release(stream.orders.chain);
   stream.after_kernel = task.is_kernel;
   stream_orders = &stream.orders;
@@ -85,25 +84,20 @@ bool execute(Stream& stream, const Task& task) {
   const bool good = task.run();
   for_device_memory(stream, task, sanitizer::forbid);
   sanitizer::release(stream.progress);
-  sanitizer::Actor::act_as(host);
   return good;
 }
 
 // Takes up what was before the task, and lets others take up what came of it.
 void begin(Stream& stream, Task& task) {
-  void* const host = sanitizer::Actor::current();
-  stream.actor.act();
+  const sanitizer::Acting acting(stream.actor);
   sanitizer::acquire(task.enqueued);
   if (task.waits_for) sanitizer::acquire(task.waits_for->order);
-  sanitizer::Actor::act_as(host);
   enqueued = &task.enqueued;
 }
 void end(Stream& stream, Task& task) {
   if (!task.marks) return;
-  void* const host = sanitizer::Actor::current();
-  stream.actor.act();
+  const sanitizer::Acting acting(stream.actor);
   sanitizer::release(task.marks->order);
-  sanitizer::Actor::act_as(host);
   task.marks->reached = true;
 }
 
