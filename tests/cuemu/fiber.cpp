@@ -39,7 +39,7 @@ cuemu_switch:
 namespace cuemu {
 namespace {
 
-constexpr std::size_t kStack = 256 * 1024, kGuard = 4096;
+constexpr std::size_t kStack = 256 * 1024, kGuardPage = 4096;
 
 #if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
 using Context = void*;
@@ -60,16 +60,16 @@ std::size_t resumer_bytes = 0;
 }  // namespace
 
 Fiber::~Fiber() {
-  if (stack_) munmap(stack_ - kGuard, kStack + kGuard);
+  if (stack_) munmap(stack_ - kGuardPage, kStack + kGuardPage);
 }
 
 void Fiber::start(void (*entry)()) {
   if (!stack_) {
     void* const memory =
-        mmap(nullptr, kStack + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(nullptr, kStack + kGuardPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
-    mprotect(memory, kGuard, PROT_NONE);
-    stack_ = static_cast<unsigned char*>(memory) + kGuard;
+    mprotect(memory, kGuardPage, PROT_NONE);
+    stack_ = static_cast<unsigned char*>(memory) + kGuardPage;
   }
   sanitizer::allow(stack_, kStack);  // a fiber that was given up left its frames behind
   entry_ = entry;

@@ -7,6 +7,9 @@
 
 namespace cuemu {
 
+// Every byte of memory until it is written: NaN in every float type.
+inline constexpr unsigned char kNeverWritten = 0xFF;
+
 // For TSan: what orders the kernels of a stream. chain: before the first of those that overlap.
 struct StreamOrders {
   sanitizer::Order chain, start, end;

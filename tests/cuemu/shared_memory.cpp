@@ -19,7 +19,6 @@ constexpr std::size_t kArena = std::size_t{256} << 20;
 constexpr std::size_t kArena = std::size_t{1} << 20;
 #endif
 constexpr std::size_t kRedZone = 256, kAlignment = 16, kMostArrays = 64;
-constexpr unsigned char kNeverWritten = 0xFF;
 
 struct Array {
   const void* key;

@@ -9,7 +9,6 @@ namespace cuemu {
 namespace {
 
 constexpr std::size_t kGuard = 4096 + 256;  // so that nothing is aligned to more than cudaMalloc's 256 bytes
-constexpr unsigned char kNeverWritten = 0xFF;
 
 std::size_t whole(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
