@@ -7,6 +7,8 @@
 
 namespace rwkv::cuda {
 
+void embed(cudaStream_t stream, const Embed& op);
 void layer_norm(cudaStream_t stream, const LayerNorm& op);
+void head_norm(cudaStream_t stream, const HeadNorm& op);
 
 }  // namespace rwkv::cuda
