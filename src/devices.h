@@ -2,6 +2,8 @@
 // The devices of this build.
 #pragma once
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "kernels/device.h"
 #include "plan/strategy.h"
@@ -11,7 +13,10 @@ namespace rwkv {
 // Throws DeviceError when this build or machine has no such device; the message says what to do.
 [[nodiscard]] std::shared_ptr<Device> open_device(DeviceId id, int cpu_threads);
 
-// Whether a strategy "auto" may choose CUDA.
-[[nodiscard]] bool has_cuda();
+// Of the CUDA cards, for a strategy "auto"; null where there is none.
+[[nodiscard]] const KernelTable* cuda_kernels();
+
+// A line for the CPU and one for each card, or the reason why there is none: "cpu (AVX3, 2 threads)", "cuda: no NVIDIA driver".
+[[nodiscard]] std::vector<std::string> list_devices();
 
 }  // namespace rwkv

@@ -85,7 +85,8 @@ Strategy resolve(const Strategy& automatic, const CheckedCheckpoint& checkpoint)
   for (const Quantization quantization : {Quantization::i8, Quantization::i4}) {
     if (type == name_of(quantization)) stored = {name_of(checkpoint.file->find("emb.weight")->type), quantization};
   }
-  return parse_strategy(resolve_auto(automatic, has_cuda(), stored));
+  const KernelTable* const cuda = cuda_kernels();
+  return parse_strategy(resolve_auto(automatic, cuda && checkpoint.architecture->runs_on(*cuda), stored));
 }
 
 std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
@@ -112,16 +113,22 @@ std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
 
 constexpr int kMostThreads = 4096;
 
-// One CPU device serves all layers; any other kind throws.
+// One device serves all layers.
 std::shared_ptr<Device> open_devices(const std::vector<Placement>& placements, int threads) {
   if (threads < 0 || threads > kMostThreads) {
     throw ArgumentError(message("threads is ", threads, "; it must be 0 (one per core) to ", kMostThreads));
   }
-  std::shared_ptr<Device> device;
+  const DeviceId first = placements.front().device;
   for (const Placement& placement : placements) {
-    if (!device || placement.device.kind != DeviceKind::cpu) device = open_device(placement.device, threads);
+    if (placement.device != first) {
+      throw DeviceError(message("strategy asks for ", name_of(first), " and ", name_of(placement.device),
+                                ", but layers on two devices are not supported yet; use one"));
+    }
+    if (placement.streamed && first.kind != DeviceKind::cpu) {
+      throw DeviceError(message("strategy asks for layers streamed to ", name_of(first), ", which is not supported yet"));
+    }
   }
-  return device;
+  return open_device(first, threads);
 }
 
 // Says so before the system's own way of saying so, which ends the process.

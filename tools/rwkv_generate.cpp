@@ -8,6 +8,7 @@
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "devices.h"
 
 namespace rwkv::cli {
 namespace {
@@ -20,7 +21,14 @@ ExitCode run_info(const Options& options) {
   return kDone;
 }
 
+ExitCode run_list_devices() {
+  Output output(Output::Filter::automatic);
+  for (const std::string& line : list_devices()) output.write(line + "\n");
+  return kDone;
+}
+
 ExitCode run(const Options& options) {
+  if (options.list_devices) return run_list_devices();
   if (options.info) return run_info(options);
   note_interrupts();
   return options.chat ? run_chat(options) : run_generate(options);

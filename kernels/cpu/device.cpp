@@ -2,7 +2,6 @@
 #include "kernels/cpu/device.h"
 
 #include <rwkv/error.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include <fstream>
 #include <limits>
 #include <new>
-#include <thread>
 
 #include "kernels/cpu/table.h"
 #include "kernels/kernels.h"
@@ -22,12 +20,6 @@ namespace {
 
 constexpr std::align_val_t kAlignment{64};
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
 

@@ -2,6 +2,7 @@
 #include "kernels/cpu/thread_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -178,6 +179,12 @@ void ThreadPool::Workers::run(std::int64_t n, Function function, void* task) {
     wait(start);
   }
   busy_.store(false, std::memory_order_release);
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 ThreadPool::ThreadPool(int threads) : threads_(threads), forks_(watch_forks()) {

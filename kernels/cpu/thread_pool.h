@@ -8,6 +8,9 @@
 
 namespace rwkv::cpu {
 
+// This process may use: at least 1.
+[[nodiscard]] int usable_cores();
+
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);  // counts the caller: threads - 1 workers

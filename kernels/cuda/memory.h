@@ -50,7 +50,7 @@ class Memory {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~Memory() { cudaFree(data_); }  // waits for the kernels that use it
+  ~Memory() { static_cast<void>(cudaFree(data_)); }  // waits for the kernels that use it
 
   [[nodiscard]] void* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }

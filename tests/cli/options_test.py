@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rwkv-generate: wrong command lines, files that are no models, --info."""
+"""rwkv-generate: wrong command lines, files that are no models, devices that are not there, --info."""
 import json
 import resource
 import shutil
 import unittest
 
-from program import FILE, MEMORY, MODELS, USAGE, Case
+from program import FAILED, FILE, MEMORY, MODELS, USAGE, Case
 from small_model import read_safetensors, write_safetensors
 
 
@@ -100,6 +100,35 @@ class Memory(Case):
                              code=MEMORY, preexec_fn=limit)
         self.assertEqual(done.stdout, b"")
         self.assertIn(b"memory", done.stderr)
+
+
+class Devices(Case):
+    REASONS = ("no NVIDIA driver", "NVIDIA driver too old (needs ", "no CUDA device", "this build of rwkvcpp has no CUDA support")
+
+    def listed(self):
+        return self.generate("--list-devices").stdout.decode().splitlines()
+
+    def run_on(self, strategy):
+        return self.generate("-m", self.model, "--tokenizer", self.vocabulary, "--strategy", strategy, "-p", "a", code=FAILED)
+
+    def test_the_list_has_the_cpu_and_the_cards_or_why_there_are_none(self):
+        cpu, *cards = self.listed()
+        self.assertRegex(cpu, r"^cpu \(\w+, \d+ threads?\)$")
+        self.assertTrue(cards)
+        for i, card in enumerate(cards):
+            self.assertTrue(card.startswith(f"cuda:{i} (") or card.startswith(tuple("cuda: " + reason for reason in self.REASONS)))
+
+    def test_without_a_card_cuda_fails_with_the_reason(self):
+        reason = self.listed()[1].removeprefix("cuda: ")
+        if not reason.startswith(self.REASONS):
+            self.skipTest("skipped: there is a card")
+        done = self.run_on("cuda fp16")
+        self.assertEqual(done.stdout, b"")
+        self.assertIn("strategy asks for cuda, but: " + reason, done.stderr.decode())
+
+    def test_a_card_that_no_machine_has_is_named(self):
+        done = self.run_on("cuda:999 fp16")
+        self.assertIn("cuda:999", done.stderr.decode())
 
 
 class Info(Case):

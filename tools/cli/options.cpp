@@ -43,6 +43,7 @@ void add_model_options(CLI::App& app, Options& o, Extra& extra) {
   model.value("-m,--model", "FILE", o.model, "A .pth or .safetensors file; the bundled demo model without it");
   model.value("--tokenizer", "FILE", o.tokenizer, "Vocabulary; otherwise found inside or beside the model");
   model.value("--strategy", "TEXT", o.strategy, "Device and number format, \"cpu fp16\" (docs/strategy.md)");
+  model.flag("--list-devices", o.list_devices, "Print the devices a strategy can name, or why there are none, and exit");
   model.value("-t,--threads", "N", o.threads, "CPU threads; 0: one per core")->check(CLI::Range(0, 4096));
   model.value("--head-norm-eps", "E", o.head_norm_eps, "Epsilon of the head norm, where the file does not say");
   model.value("-c,--ctx-size", "N", extra.ctx_size, "Accepted, not needed: there is no context limit");

@@ -28,7 +28,7 @@ struct Options {
   SamplingOptions sampling;
   int chunk_len = 256;
 
-  bool chat = false, info = false, json = false, raw = false, verbose = false, display_prompt = false;
+  bool chat = false, info = false, list_devices = false, json = false, raw = false, verbose = false, display_prompt = false;
 };
 
 // Empty: --help or --version was answered. Throws UsageError, ArgumentError.

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/device.h"
+
+#include "kernels/cuda/devices.h"
+#include "kernels/cuda/table.h"
+
+namespace rwkv::cuda {
+namespace {
+
+// Older cards have no tensor cores for the types of weights, and no code in the binary.
+constexpr int kOldestCapability = 75;
+
+// "cuda:0 (NVIDIA H200, sm_90)"
+std::string name_of(int ordinal) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, ordinal));
+  const std::string name = "cuda:" + std::to_string(ordinal) + " (" + properties.name + ", sm_" +
+                           std::to_string(10 * properties.major + properties.minor) + ")";
+  if (10 * properties.major + properties.minor < kOldestCapability) {
+    throw DeviceError(name + ": the card is too old; sm_" + std::to_string(kOldestCapability) + " (Turing) is the oldest");
+  }
+  return name;
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(int ordinal, int threads)
+    : ordinal_(ordinal), name_(name_of(ordinal)), pool_(threads > 0 ? threads : cpu::usable_cores()) {
+  const CurrentDevice current(ordinal_);
+  on_card_ = std::make_unique<OnCard>();
+}
+
+CudaDevice::~CudaDevice() {
+  try {
+    const CurrentDevice current(ordinal_);
+    on_card_.reset();
+  } catch (const Error&) {  // at the end of the process the runtime may be gone before this
+  }
+}
+
+const KernelTable& CudaDevice::kernels() const { return table(); }
+
+std::int64_t CudaDevice::available_memory() const {
+  const CurrentDevice current(ordinal_);
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
+  return static_cast<std::int64_t>(free);
+}
+
+void* CudaDevice::allocate(std::size_t bytes) {
+  const CurrentDevice current(ordinal_);
+  return cuda::allocate(bytes);
+}
+
+void CudaDevice::release(void* memory, std::size_t) noexcept {
+  try {
+    const CurrentDevice current(ordinal_);
+    check(cudaFree(memory));  // waits for the kernels that use it
+  } catch (const Error&) {    // as above
+  }
+}
+
+void CudaDevice::upload(void* device, const void* host, std::size_t bytes) {
+  const CurrentDevice current(ordinal_);
+  on_card_->staging.upload(stream(), device, host, bytes);
+}
+
+void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
+  const CurrentDevice current(ordinal_);
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()));
+  on_card_->stream.synchronize();
+}
+
+void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
+  const CurrentDevice current(ordinal_);
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()));
+}
+
+void CudaDevice::parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) { pool_.parallel_for(n, task); }
+
+std::shared_ptr<Device> open_device(int ordinal, int threads) { return std::make_shared<CudaDevice>(ordinal, threads); }
+
+}  // namespace rwkv::cuda

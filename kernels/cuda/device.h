@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// An NVIDIA card as a device: its memory, one stream on which all runs in the order in which it was asked for.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/cuda/owned.h"
+#include "kernels/cuda/scratch.h"
+#include "kernels/cuda/staging.h"
+#include "kernels/device.h"
+
+namespace rwkv::cuda {
+
+// Threads may call at once; each call makes the card the thread's current one while it runs.
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(int ordinal, int threads);  // threads of the host that convert weights; 0: one per core this process may use
+  ~CudaDevice() override;
+
+  [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] const KernelTable& kernels() const override;
+  [[nodiscard]] bool is_host() const noexcept override { return false; }
+  [[nodiscard]] std::int64_t available_memory() const override;
+  [[nodiscard]] void* allocate(std::size_t bytes) override;
+  void release(void* memory, std::size_t bytes) noexcept override;
+  void upload(void* device, const void* host, std::size_t bytes) override;    // does not wait for the stream
+  void download(void* host, const void* device, std::size_t bytes) override;  // waits for it
+  void copy(void* to, const void* from, std::size_t bytes) override;          // does not
+  void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;
+
+  [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
+  [[nodiscard]] cudaStream_t stream() const noexcept { return on_card_->stream.get(); }
+  [[nodiscard]] Scratch& scratch() noexcept { return on_card_->scratch; }
+
+ private:
+  // Made and released while the card is the current one.
+  struct OnCard {
+    Stream stream;
+    Scratch scratch;
+    Staging staging;
+  };
+
+  int ordinal_;
+  std::string name_;
+  cpu::ThreadPool pool_;
+  std::unique_ptr<OnCard> on_card_;
+};
+
+}  // namespace rwkv::cuda
