@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every golden checkpoint through strategies "cuda ...": float32 against the float64 results, other types against the CPU.
+#include "cuda/engine/engine.h"
+#include "message.h"
+
+namespace rwkv::test {
+namespace {
+
+// As for the CPU (tests/golden/logits_test.cpp): float32 rounding of some hundred operations on logits of size 6.
+constexpr double kLogits = 5e-5, kState = 1e-4;
+
+class CudaGolden : public testing::TestWithParam<GoldenModel> {
+ protected:
+  void check(std::vector<std::size_t> lengths) {
+    const std::string name = GetParam().golden;
+    RWKV_SKIP_WITHOUT(model_file(name + ".golden.json"));
+    RWKV_SKIP_UNLESS_CUDA_RUNS(inspect(model_file(GetParam().file)).config.version);
+    const Golden golden = load_golden(name);
+    const Model model(model_file(GetParam().file), "cuda fp32");
+    State state = model.new_state();
+    const auto logits = feed(model, state, golden.tokens, std::move(lengths));
+    const double difference = max_difference(logits, golden.logits), of_state = state_difference(state, golden.state);
+    EXPECT_LE(difference, kLogits);
+    EXPECT_LE(of_state, kState);
+    RecordProperty("cuda_fp32_logits", message(difference));
+    RecordProperty("cuda_fp32_state", message(of_state));
+    expect_same_best(logits, golden.logits, model.config().n_vocab);
+    EXPECT_EQ(state.tokens_seen(), static_cast<std::int64_t>(golden.tokens.size()));
+  }
+};
+
+TEST_P(CudaGolden, TokenByToken) { check({1}); }
+TEST_P(CudaGolden, WholeSequenceAtOnce) { check({1000}); }
+TEST_P(CudaGolden, UnevenChunks) { check({3, 1, 7, 2, 16, 5}); }
+
+INSTANTIATE_TEST_SUITE_P(Random, CudaGolden, testing::ValuesIn(kGoldenModels), test_name);
+
+// The same weights on both devices, sums in another order. A device may round x beside quantised weights, or for many rows
+// beside 16-bit ones (kernels/kernels.h, MatMul): calls of 8 tokens at most, and for i8 and i4 what the CPU's digits lose.
+struct TypeBound {
+  const char* type;
+  double logits;
+};
+constexpr TypeBound kTypes[] = {{"fp16", kLogits}, {"bf16", kLogits}, {"fp16i8", 10 * kLogits}, {"fp16i4", 0.01}};
+
+class CudaVersion : public testing::TestWithParam<VersionModel> {};
+
+TEST_P(CudaVersion, EveryTypeOfWeightsGivesTheLogitsOfTheCpu) {
+  RWKV_SKIP_UNLESS_CUDA_RUNS(GetParam().version);
+  const auto tokens = load_golden(GetParam().file).tokens;
+  for (const TypeBound& bound : kTypes) {
+    const std::string type = bound.type;
+    const Result cuda = result_of(GetParam().file, "cuda " + type, tokens, {1, 2, 8, 5});
+    const Result cpu = result_of(GetParam().file, "cpu " + type, tokens, {1, 2, 8, 5});
+    const double difference = max_difference(cuda.logits, cpu.logits);
+    EXPECT_LE(difference, bound.logits) << type;
+    RecordProperty(type, message(difference));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, CudaVersion, testing::ValuesIn(kVersionModels), version_name);
+
+}  // namespace
+}  // namespace rwkv::test
