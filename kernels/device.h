@@ -28,8 +28,10 @@ class Device {
   // What allocate(bytes) gave. Large memory goes back to the system at once.
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
 
-  // Host to device and back; both return when the host memory may be used again. Several threads may upload at once.
+  // Host to device and back; they return when the host memory may be used again. Several threads may upload at once.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  // The same for n_row pieces of row_bytes each, without gaps on the host, `stride` bytes apart on the device.
+  virtual void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
 
   // Within the device.

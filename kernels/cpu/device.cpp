@@ -106,6 +106,12 @@ void CpuDevice::release(void* memory, std::size_t bytes) noexcept {
 
 void CpuDevice::upload(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
 
+void CpuDevice::upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) {
+  auto* to = static_cast<std::byte*>(device);
+  const auto* from = static_cast<const std::byte*>(host);
+  for (std::size_t i = 0; i < n_row; ++i) std::memcpy(to + i * stride, from + i * row_bytes, row_bytes);
+}
+
 void CpuDevice::download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
 
 void CpuDevice::copy(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }

@@ -21,6 +21,7 @@ class CpuDevice final : public Device {
   [[nodiscard]] void* allocate(std::size_t bytes) override;
   void release(void* memory, std::size_t bytes) noexcept override;
   void upload(void* device, const void* host, std::size_t bytes) override;
+  void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override;
   void download(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;

@@ -65,6 +65,11 @@ void CudaDevice::upload(void* device, const void* host, std::size_t bytes) {
   on_card_->staging.upload(stream(), device, host, bytes);
 }
 
+void CudaDevice::upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) {
+  const CurrentDevice current(ordinal_);
+  on_card_->staging.upload_rows(stream(), device, stride, host, row_bytes, n_row);
+}
+
 void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()));

@@ -24,7 +24,8 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
   void release(void* memory, std::size_t bytes) noexcept override;
-  void upload(void* device, const void* host, std::size_t bytes) override;    // does not wait for the stream
+  void upload(void* device, const void* host, std::size_t bytes) override;  // does not wait for the stream
+  void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override;
   void download(void* host, const void* device, std::size_t bytes) override;  // waits for it
   void copy(void* to, const void* from, std::size_t bytes) override;          // does not
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;

@@ -228,10 +228,8 @@ void WeightLoader::store(const Matrix& matrix, std::int64_t first, std::int64_t 
   if (device_->is_host()) return transposer(size)(rows, n, n_in, n_in, memory + first * size, matrix.n_out);
   const auto columns = log_.staging.lease<std::byte>(n * n_in * size);
   transposer(size)(rows, n, n_in, n_in, columns.get(), n);
-  for (std::int64_t i = 0; i < n_in; ++i) {
-    device_->upload(memory + (i * matrix.n_out + first) * size, columns.get() + i * n * size,
-                    static_cast<std::size_t>(n * size));
-  }
+  device_->upload_rows(memory + first * size, static_cast<std::size_t>(matrix.n_out * size), columns.get(),
+                       static_cast<std::size_t>(n * size), static_cast<std::size_t>(n_in));
 }
 
 // Into the device's memory, or through some rows beside it: the whole matrix is never in memory twice.
@@ -384,11 +382,12 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
     const auto column_scales = log_.staging.lease<std::uint16_t>(i4_scales(n * n_in));
     transpose_i4(q.get(), n, n_in, columns.get());
     transposer(kScaleBytes)(scale.get(), n, i4_scales(n_in), i4_scales(n_in), column_scales.get(), n);
-    for (std::int64_t i = 0; i < n_in; ++i)
-      put(memory + i4_bytes(i * n_out + first), columns.get() + i4_bytes(i * n), i4_bytes(n));
-    for (std::int64_t g = 0; g < i4_scales(n_in); ++g) {
-      put(scales + (g * n_out + first) * kScaleBytes, column_scales.get() + g * n, n * kScaleBytes);
-    }
+    const auto put_rows = [&](std::byte* to, const void* from, std::int64_t n_row, std::int64_t stride, std::int64_t bytes) {
+      device_->upload_rows(to, static_cast<std::size_t>(stride), from, static_cast<std::size_t>(bytes),
+                           static_cast<std::size_t>(n_row));
+    };
+    put_rows(memory + i4_bytes(first), columns.get(), n_in, i4_bytes(n_out), i4_bytes(n));
+    put_rows(scales + first * kScaleBytes, column_scales.get(), i4_scales(n_in), n_out * kScaleBytes, n * kScaleBytes);
   });
   Matrix matrix{.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = memory, .input_major = layout == Layout::input_major};
   matrix.scale = reinterpret_cast<const std::uint16_t*>(scales);

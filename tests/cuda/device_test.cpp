@@ -51,10 +51,30 @@ TEST(CudaDevice, BytesComeBackAsTheyWereSent) {
   }
 }
 
+// The last ones are more than a part of the pinned memory holds, and a row larger than it.
+TEST(CudaDevice, RowsAreSentIntoWiderRows) {
+  CudaDevice device(0, 1);
+  struct Case {
+    std::size_t row, stride, n_row;
+  };
+  for (const auto [row, stride, n_row] : {Case{1, 1, 1}, {3, 7, 5}, {700, 1001, 4003}, {(2 << 20) + 1, (2 << 20) + 9, 2}}) {
+    const Buffer buffer(device, stride * n_row);
+    const std::vector<std::uint8_t> before(buffer.bytes(), 255);
+    const auto sent = bytes(row * n_row, 9);
+    device.upload(buffer.data(), before.data(), before.size());
+    device.upload_rows(buffer.data(), stride, sent.data(), row, n_row);
+    auto expected = before;
+    for (std::size_t i = 0; i < n_row; ++i) std::copy_n(sent.begin() + i * row, row, expected.begin() + i * stride);
+    ASSERT_TRUE(download(device, buffer) == expected) << row;
+  }
+}
+
 TEST(CudaDevice, NoBytesAreSentWithoutHarm) {
   CudaDevice device(0, 1);
   const Buffer buffer(device, 0);
   device.upload(buffer.data(), nullptr, 0);
+  device.upload_rows(buffer.data(), 4, nullptr, 4, 0);
+  device.upload_rows(buffer.data(), 4, nullptr, 0, 3);
   device.copy(buffer.data(), buffer.data(), 0);
   device.download(nullptr, buffer.data(), 0);
 }

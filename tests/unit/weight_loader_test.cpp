@@ -37,6 +37,9 @@ class WatchedDevice final : public Device {
     cpu_.release(memory, bytes);
   }
   void upload(void* device, const void* host, std::size_t bytes) override { cpu_.upload(device, host, bytes); }
+  void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override {
+    cpu_.upload_rows(device, stride, host, row_bytes, n_row);
+  }
   void download(void* host, const void* device, std::size_t bytes) override { cpu_.download(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { cpu_.copy(to, from, bytes); }
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override { cpu_.parallel_for(n, task); }

@@ -20,6 +20,22 @@ TEST(Streams, WorkOfAStreamIsInOrder) {
   EXPECT_EQ(p.values(), std::vector<int>(32, 11));
 }
 
+TEST(Streams, RowsAreCopiedIntoWiderRowsAndNoFurther) {
+  const Stream stream(cudaStreamNonBlocking);
+  const Pinned<int> rows(6);
+  for (int i = 0; i < 6; ++i) rows.data()[i] = i;
+  const DeviceArray<int> p(std::vector<int>(15, -1));
+  const auto copy = [&](std::size_t stride, std::size_t width, std::size_t height) {
+    return cudaMemcpy2DAsync(p.data() + 1, stride, rows.data(), 8, width, height, cudaMemcpyHostToDevice, stream);
+  };
+  check(copy(20, 8, 3));
+  check(cudaStreamSynchronize(stream));
+  EXPECT_EQ(p.values(), (std::vector<int>{-1, 0, 1, -1, -1, -1, 2, 3, -1, -1, -1, 4, 5, -1, -1}));
+  check(copy(20, 8, 0));
+  EXPECT_EQ(copy(4, 8, 3), cudaErrorInvalidPitchValue);
+  static_cast<void>(cudaGetLastError());
+}
+
 TEST(Streams, EventsOrderTwoStreams) {
   const Stream first(cudaStreamNonBlocking), second(cudaStreamNonBlocking);
   const Event ready;

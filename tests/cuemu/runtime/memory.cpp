@@ -107,6 +107,23 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   return cudaSuccess;
 }
 
+// n_row pieces of row_bytes. Of and to pageable memory nobody has needed it.
+cudaError_t copy_rows(void* to, std::size_t to_stride, const void* from, std::size_t from_stride, std::size_t row_bytes,
+                      std::size_t n_row, cudaMemcpyKind kind, Stream& stream) {
+  if (row_bytes > to_stride || row_bytes > from_stride) return cudaErrorInvalidPitchValue;
+  if (row_bytes == 0 || n_row == 0) return cudaSuccess;
+  const Place target = place_of(to, to_stride * (n_row - 1) + row_bytes);
+  const Place source = place_of(from, from_stride * (n_row - 1) + row_bytes);
+  if (!fits(target, kind, false) || !fits(source, kind, true)) return cudaErrorInvalidValue;
+  if (target == Place::pageable || source == Place::pageable) return cudaErrorNotSupported;
+  return push(stream, task([=] {
+                for (std::size_t i = 0; i < n_row; ++i) {
+                  std::memcpy(static_cast<char*>(to) + i * to_stride, static_cast<const char*>(from) + i * from_stride,
+                              row_bytes);
+                }
+              }));
+}
+
 cudaError_t set(void* to, int value, std::size_t bytes, Stream& stream) {
   if (bytes == 0) return cudaSuccess;
   if (place_of(to, bytes) != Place::device) return cudaErrorInvalidValue;
@@ -185,6 +202,10 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   return with_stream(nullptr, [&](Stream& s) {
     return refused_by_capture() ? cudaErrorStreamCaptureUnsupported : copy(to, from, bytes, kind, s, true);
   });
+}
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from, std::size_t from_stride, std::size_t width,
+                              std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+  return with_stream(stream, [&](Stream& s) { return copy_rows(to, to_stride, from, from_stride, width, height, kind, s); });
 }
 cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, std::size_t bytes, cudaStream_t stream) {
   return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
