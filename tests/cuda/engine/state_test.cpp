@@ -9,6 +9,9 @@ namespace {
 
 // The same sums in another order, as for the golden files.
 constexpr double kLogits = 5e-5, kState = 1e-4;
+// Of texts that begin in the middle of the golden one: single tokens of random-v6 have heads that are almost constant, where
+// the head norm makes small errors large. The CPU differs from itself by 6.5e-5 there.
+constexpr double kFirstTokens = 2e-4;
 
 class CudaState : public testing::TestWithParam<VersionModel> {
  protected:
@@ -74,7 +77,7 @@ TEST_P(CudaState, RaggedSequencesEqualEachSequenceAlone) {
   for (std::size_t s = 0; s < 4; ++s) {
     State alone = model.new_state();
     const auto expected = feed(model, alone, std::span(tokens).subspan(s, lengths[s]), {1});
-    EXPECT_LE(max_difference(logits[s], std::span(expected).last(n_vocab)), kLogits) << s;
+    EXPECT_LE(max_difference(logits[s], std::span(expected).last(n_vocab)), kFirstTokens) << s;
     EXPECT_LE(state_difference(states[s], values(alone)), kState) << s;
   }
 }
@@ -90,7 +93,7 @@ TEST_P(CudaState, ThreadsShareAModel) {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < 3; ++i) threads.emplace_back([&, i] { found[i] = run(i); });
   }
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_LE(max_difference(found[i], run(i)), kLogits) << i;
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found[i], run(i)) << i;  // the same launches
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, CudaState, testing::ValuesIn(kVersionModels), version_name);
