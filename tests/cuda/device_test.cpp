@@ -20,7 +20,7 @@ using cuda::CudaDevice;
 
 std::vector<std::uint8_t> bytes(std::size_t n, std::uint32_t seed) {
   std::vector<std::uint8_t> values(n);
-  for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<std::uint8_t>((i * 2654435761u + seed) >> 13);
+  for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<std::uint8_t>((i * 2654435761u + seed) >> 24);
   return values;
 }
 
