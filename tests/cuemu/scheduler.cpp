@@ -58,10 +58,10 @@ struct Thread {
   Where where;                 // of the barrier or warp operation that it waits in
   Meeting* meeting = nullptr;  // null: a barrier
   bool waited = false;         // for the previous kernel
-  // Copies that have begun, and how many groups of them are closed.
+  // A ring of copies that have begun, and how many groups of them are closed.
   AsyncCopy copies[kMostCopies];
   unsigned copy_groups[kMostCopies];
-  unsigned n_copy = 0, n_group = 0;
+  unsigned first_copy = 0, n_copy = 0, n_group = 0;
 };
 
 struct Grid {
@@ -387,22 +387,21 @@ void fence() {
 
 void begin_copy(const AsyncCopy& copy, const Where& where) {
   if (current->n_copy == kMostCopies) fail("cp_async: too many copies at once for the emulator", where);
-  current->copy_groups[current->n_copy] = current->n_group;
-  current->copies[current->n_copy++] = copy;
+  const unsigned i = (current->first_copy + current->n_copy++) % kMostCopies;
+  current->copy_groups[i] = current->n_group;
+  current->copies[i] = copy;
 }
 
 void close_copy_group() { ++current->n_group; }
 
+// Nothing here may call memmove, which TSan sees.
 bool take_copy(unsigned pending, AsyncCopy& copy) {
-  for (unsigned i = 0; i < current->n_copy; ++i) {
-    if (current->copy_groups[i] + pending >= current->n_group) continue;
-    copy = current->copies[i];
-    --current->n_copy;
-    std::copy(current->copies + i + 1, current->copies + current->n_copy + 1, current->copies + i);
-    std::copy(current->copy_groups + i + 1, current->copy_groups + current->n_copy + 1, current->copy_groups + i);
-    return true;
-  }
-  return false;
+  const unsigned i = current->first_copy;
+  if (current->n_copy == 0 || current->copy_groups[i] + pending >= current->n_group) return false;
+  copy = current->copies[i];
+  current->first_copy = (i + 1) % kMostCopies;
+  --current->n_copy;
+  return true;
 }
 
 }  // namespace cuemu
