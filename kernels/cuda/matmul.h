@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of weight matrices and rows: what each does is in kernels/kernels.h. Many rows of x are rounded as rounds_x says; of
+// more than 32, those multiplied with f16 are rounded to 11 bits.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <span>
+
+#include "kernels/cuda/scratch.h"
+#include "kernels/kernels.h"
+
+namespace rwkv::cuda {
+
+// The products of a group do not depend on each other. Those of a type that have as many rows are one launch.
+void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group);
+
+}  // namespace rwkv::cuda

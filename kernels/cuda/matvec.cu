@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of 1 to 16 rows of x with matrices as in a checkpoint, bound by reading W once: 16 bytes a thread at a time, the
+// next ones while these are multiplied. An estimated 80 to 90% of the card's bandwidth, from some 8 MB of W in a launch on.
+//
+// A block has 256 threads, a row of W `lanes` of them, and each thread kColumns rows of W. x goes through shared memory a chunk
+// at a time: quads of x that a thread multiplies with one vector of W lie a chunk apart, so that neighbouring threads read
+// neighbouring quads. i8 has x times ry there, and three sums of x make up for what its numbers lack (kernels/tensor.h):
+//   y[m] = rx[m] (sum_n x ry (q - 128) + 128.5 sum_n x ry) + sum_n x my + mx[m] sum_n x
+#include <algorithm>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/weights.h"
+
+namespace rwkv::cuda {
+namespace {
+
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+// Numbers of x in shared memory.
+template <int rows>
+constexpr int kShared = rows > 2 ? 8192 : 4096;
+template <int rows>
+constexpr int kChunk = kShared<rows> / rows;
+// From one quad of a vector to the next, and from one row of x to the next. Four more: neighbours along the input are in
+// different banks, too.
+template <DType type, int rows>
+constexpr int kQuadStride = kChunk<rows> / (kVector<type> / 4) + 4;
+template <DType type, int rows>
+constexpr int kRowStride = kQuadStride<type, rows>*(kVector<type> / 4);
+constexpr unsigned kAll = 0xffffffffu;
+
+// Rows of W of a thread: each number of x read from shared memory is for so many. One of i4 and i8 has more numbers to 16
+// bytes.
+template <DType type, int rows>
+constexpr int kColumns = rows > 2             ? 4
+                         : type == DType::f32 ? 1
+                                              : 2;
+
+// Rows of x that a warp brings into shared memory, and how many warps share one.
+template <int rows>
+constexpr int kOwn = rows > kWarps ? rows / kWarps : 1;
+template <int rows>
+constexpr int kSharers = rows > kWarps ? 1 : kWarps / rows;
+
+// Blocks that a multiprocessor shall have room for, where that needs no spills.
+template <DType type, int rows>
+constexpr int kBlocks = rows > 8 || (type == DType::i4 && rows > 4) ? 1
+                        : rows > 2                                  ? 2
+                                                                    : 3;
+
+struct Sums {
+  float x = 0.0f, my = 0.0f, ry = 0.0f;  // of x, x my, x ry
+};
+
+__device__ float warp_sum(float x, int lanes) {
+  for (int l = lanes / 2; l > 0; l /= 2) x += __shfl_xor_sync(kAll, x, l);
+  return x;
+}
+
+// Numbers [k0, k0 + n) of all rows of x, 0 for rows that are not there, n at most kChunk. In the order of vectors:
+// quad c of vector v at xs[row][c][v].
+template <DType type, int rows, bool aligned>
+__device__ void bring(const Product& p, int k0, int n, float* xs, Sums (&sums)[kOwn<rows>]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  UNROLL for (int own = 0; own < kOwn<rows>; ++own) {
+    const int row = warp % rows + own * kWarps;
+    const float* const x = p.x + std::int64_t{row} * p.n_in + k0;
+    for (int i = warp / rows * 32 + lane; i < n; i += 32 * kSharers<rows>) {
+      float value = row < p.n_row ? x[i] : 0.0f;
+      if constexpr (type == DType::i8) {
+        const float scaled = value * p.ry[k0 + i];
+        sums[own].x += value, sums[own].my += value * p.my[k0 + i], sums[own].ry += scaled;
+        value = scaled;
+      }
+      int at = i;
+      if constexpr (aligned) {
+        const int v = i / kVector<type>, in_vector = i % kVector<type>;
+        const int quad = type == DType::i4 ? in_vector % 16 / 4 * 2 + in_vector / 16 : in_vector / 4;
+        at = quad * kQuadStride<type, rows> + v * 4 + i % 4;
+      }
+      xs[row * kRowStride<type, rows> + at] = value;
+    }
+  }
+}
+
+__device__ float dot(const float4& a, const float4& b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+
+// sum[r][c] += x[r] W[c] over the vector of each of the rows of W that `raw` holds, whose quads of x are at xs.
+template <DType type, int rows, int columns>
+__device__ void multiply(const uint4 (&raw)[columns], const float (&scale)[columns], const float* xs,
+                         float (&sum)[rows][columns]) {
+  constexpr int kQuads = kVector<type> / 4;
+  // Few sums of i4 get their scale at the end of the group, many weights before they are multiplied.
+  constexpr bool kScaleSums = type == DType::i4 && rows * columns <= 8;
+  float part[rows][columns] = {};
+  UNROLL for (int q = 0; q < kQuads; ++q) {
+    float4 w[columns];
+    UNROLL for (int c = 0; c < columns; ++c) {
+      w[c] = quad_of<type>(raw[c], q);
+      if constexpr (type == DType::i4 && !kScaleSums) {
+        w[c].x *= scale[c], w[c].y *= scale[c], w[c].z *= scale[c], w[c].w *= scale[c];
+      }
+    }
+    UNROLL for (int r = 0; r < rows; ++r) {
+      const float4 x = *reinterpret_cast<const float4*>(xs + r * kRowStride<type, rows> + q * kQuadStride<type, rows>);
+      UNROLL for (int c = 0; c < columns; ++c) {
+        if constexpr (kScaleSums) {
+          part[r][c] += dot(w[c], x);
+        } else {
+          sum[r][c] += dot(w[c], x);
+        }
+      }
+    }
+  }
+  if constexpr (kScaleSums) {
+    UNROLL for (int r = 0; r < rows; ++r) { UNROLL for (int c = 0; c < columns; ++c) sum[r][c] += scale[c] * part[r][c]; }
+  }
+}
+
+// The vectors of a thread for its rows of W, and where the next ones are.
+template <DType type, int columns>
+struct Stream {
+  const char* row[columns];             // null past the last row of W
+  const std::uint16_t* scale[columns];  // i4
+  uint4 raw[columns];
+  float scales[columns];
+
+  __device__ void load(int v) {
+    UNROLL for (int c = 0; c < columns; ++c) {
+      if (!row[c]) continue;
+      raw[c] = __ldcs(reinterpret_cast<const uint4*>(row[c]) + v);
+      if constexpr (type == DType::i4) scales[c] = widen_bf16(__ldg(scale[c] + v));
+    }
+  }
+};
+
+template <DType type, int rows>
+__global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel(const __grid_constant__ Products products) {
+  constexpr int kAtOnce = kChunk<rows>, kCols = kColumns<type, rows>, kVec = kVector<type>;
+  constexpr int kNumbers = rows * kRowStride<type, rows>;
+  SHARED_ARRAY(float, xs, [kNumbers]);
+  SHARED_ARRAY(float, part, [kWarps][kOwn<rows>][3]);
+  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  const int thread = static_cast<int>(threadIdx.x), lanes = p.lanes, lane = thread % lanes;
+  const int n_team = kThreads / lanes, first = (static_cast<int>(blockIdx.x) - p.first_block) * n_team * kCols;
+  const int column = first + thread / lanes * kCols;
+  float sum[rows][kCols] = {};
+  Sums sums[kOwn<rows>];
+  if (p.aligned) {
+    Stream<type, kCols> now{};
+    UNROLL for (int c = 0; c < kCols; ++c) {
+      if (column + c >= p.n_out) continue;
+      const std::int64_t at = std::int64_t{column + c} * p.n_in / kVec;
+      now.row[c] = static_cast<const char*>(p.w) + at * 16;
+      now.scale[c] = p.scale + at;
+    }
+    const int n_vector = p.n_in / kVec;
+    if (lane < n_vector) now.load(lane);
+    for (int v0 = 0; v0 < n_vector; v0 += kAtOnce / kVec) {
+      const int n = min(n_vector - v0, kAtOnce / kVec);
+      if (v0 > 0) __syncthreads();
+      bring<type, rows, true>(p, v0 * kVec, n * kVec, xs, sums);
+      __syncthreads();
+      for (int v = lane; v < n; v += lanes) {
+        const Stream<type, kCols> these = now;
+        // The next chunk begins anew, with this thread's lane.
+        const int next = v + lanes < n ? v0 + v + lanes : v0 + n + lane;
+        if (next < n_vector) now.load(next);
+        multiply<type, rows, kCols>(these.raw, these.scales, xs + 4 * v, sum);
+      }
+    }
+  } else if constexpr (type != DType::i4) {
+    for (int k0 = 0; k0 < p.n_in; k0 += kAtOnce) {
+      const int n = min(p.n_in - k0, kAtOnce);
+      if (k0 > 0) __syncthreads();
+      bring<type, rows, false>(p, k0, n, xs, sums);
+      __syncthreads();
+      for (int i = lane; i < n; i += lanes) {
+        UNROLL for (int c = 0; c < kCols; ++c) {
+          if (column + c >= p.n_out) continue;
+          const float w = number_at<type>(p.w, std::int64_t{column + c} * p.n_in + k0 + i);
+          UNROLL for (int r = 0; r < rows; ++r) sum[r][c] += w * xs[r * kRowStride<type, rows> + i];
+        }
+      }
+    }
+  }
+
+  // Sums of a team, or of the warps of one, to xs[team or warp][row][column].
+  __syncthreads();
+  const int in_warp = min(lanes, 32);
+  UNROLL for (int r = 0; r < rows; ++r) {
+    UNROLL for (int c = 0; c < kCols; ++c) {
+      const float total = warp_sum(sum[r][c], in_warp);
+      if (thread % in_warp == 0) xs[(thread / in_warp * rows + r) * kCols + c] = total;
+    }
+  }
+  if constexpr (type == DType::i8) {
+    UNROLL for (int own = 0; own < kOwn<rows>; ++own) {
+      const float of_x = warp_sum(sums[own].x, 32), of_my = warp_sum(sums[own].my, 32), of_ry = warp_sum(sums[own].ry, 32);
+      float* const to = part[thread / 32][own];
+      if (thread % 32 == 0) to[0] = of_x, to[1] = of_my, to[2] = of_ry;
+    }
+  }
+  __syncthreads();
+  const int n_part = lanes / in_warp, n_column = n_team * kCols;
+  for (int i = thread; i < n_column * p.n_row; i += kThreads) {
+    const int r = i / n_column, m = i % n_column;
+    if (first + m >= p.n_out) continue;
+    float y = 0.0f;
+    for (int w = 0; w < n_part; ++w) y += xs[((m / kCols * n_part + w) * rows + r) * kCols + m % kCols];
+    if constexpr (type == DType::i8) {
+      float total[3] = {};
+      for (int w = 0; w < kSharers<rows>; ++w) {
+        for (int s = 0; s < 3; ++s) total[s] += part[r % kWarps + w * rows][r / kWarps][s];
+      }
+      y = p.rx[first + m] * (y + 128.5f * total[2]) + total[1] + p.mx[first + m] * total[0];
+    }
+    finish(p, r, first + m, y);
+  }
+}
+
+// Threads for a row of W: not more than have a vector in each chunk, a warp at most where there are many rows of W; more where
+// they are few, so that the card has work, but at least four vectors each.
+template <DType type, int rows>
+std::uint16_t lanes_for(const Product& p) {
+  constexpr int kTarget = 1 << 16;  // threads
+  const int n_vector = std::min(p.n_in, kChunk<rows>) / (p.aligned ? kVector<type> : 1);
+  const std::int64_t teams = (p.n_out + kColumns<type, rows> - 1) / kColumns<type, rows>;
+  int lanes = 8;
+  while (lanes < 32 && 2 * lanes <= n_vector) lanes *= 2;
+  while (lanes < kThreads && 8 * lanes <= n_vector && lanes * teams < kTarget) lanes *= 2;
+  return static_cast<std::uint16_t>(lanes);
+}
+
+template <DType type, int rows>
+void launch_rows(cudaStream_t stream, Products& products) {
+  int blocks = 0;
+  for (Product& p : std::span(products.product, products.n)) {
+    p.lanes = lanes_for<type, rows>(p);
+    p.first_block = blocks;
+    const int columns = kThreads / p.lanes * kColumns<type, rows>;
+    blocks += (p.n_out + columns - 1) / columns;
+  }
+  launch({static_cast<unsigned>(blocks), kThreads, 0, stream}, matvec_kernel<type, rows>, products);
+}
+
+}  // namespace
+
+void matvec(cudaStream_t stream, DType type, Products& products) {
+  int rows = 0;
+  for (const Product& p : std::span(products.product, products.n)) rows = std::max(rows, p.n_row);
+  with_type(type, [&](auto t) {
+    rows == 1   ? launch_rows<t(), 1>(stream, products)
+    : rows == 2 ? launch_rows<t(), 2>(stream, products)
+    : rows <= 4 ? launch_rows<t(), 4>(stream, products)
+    : rows <= 8 ? launch_rows<t(), 8>(stream, products)
+                : launch_rows<t(), 16>(stream, products);
+  });
+}
+
+}  // namespace rwkv::cuda

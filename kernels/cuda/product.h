@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The products of one launch as its kernel gets them, and what all kernels of products do: which product a block has, and what
+// follows a sum.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "kernels/kernels.h"
+
+// Before a loop whose count is known: arrays that it indexes stay in registers.
+#ifdef CUEMU
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
+
+namespace rwkv::cuda {
+
+struct Product {
+  const float* x;     // [n_row, n_in]
+  const void* w;      // of the types and layouts in kernels/tensor.h, as all below
+  float* out;         // [n_row, n_out]
+  const float* bias;  // or null
+  const float* gate;  // or null
+  const float *mx, *rx, *my, *ry;
+  const std::uint16_t* scale;
+  void* scratch;  // what the kernel says
+  int n_row, n_in, n_out;
+  int first_block;
+  Activation activation;
+  std::uint16_t lanes;  // matvec: threads that share a row of W
+  bool add;
+  bool aligned;  // the rows of w begin at multiples of 16 bytes
+};
+
+// By value in a kernel's parameters, which may have 4 KB. Without padding: GCC 12 (tests) clears more than that.
+constexpr int kMostProducts = 16;
+struct Products {
+  Product product[kMostProducts];
+  std::int64_t n;
+};
+static_assert(std::has_unique_object_representations_v<Products> && sizeof(Products) <= 4096);
+
+// The one that block `block` of the grid works for.
+__device__ inline const Product& product_of(const Products& products, int block) {
+  int p = 0;
+  while (p + 1 < products.n && block >= products.product[p + 1].first_block) ++p;
+  return products.product[p];
+}
+
+__device__ inline float activate(Activation activation, float y) {
+  switch (activation) {
+    case Activation::none:
+      return y;
+    case Activation::tanh:
+      return tanhf(y);
+    case Activation::sigmoid:
+      return 1.0f / (1.0f + expf(-y));
+    case Activation::silu:
+      return y / (1.0f + expf(-y));
+    case Activation::relu_squared:
+      return y < 0.0f ? 0.0f : y * y;  // NaN stays
+  }
+  return y;
+}
+
+// Writes element [row, column] of the result from the sum x W^T.
+__device__ inline void finish(const Product& p, int row, int column, float y) {
+  const std::int64_t at = std::int64_t{row} * p.n_out + column;
+  if (p.bias) y += p.bias[column];
+  y = activate(p.activation, y);
+  if (p.gate) y *= p.gate[at];
+  if (p.add) y += p.out[at];
+  p.out[at] = y;
+}
+
+// A kernel for each type of weights: body(std::integral_constant<DType, type>()).
+template <class Body>
+void with_type(DType type, const Body& body) {
+  switch (type) {
+    case DType::f32:
+      return body(std::integral_constant<DType, DType::f32>());
+    case DType::f16:
+      return body(std::integral_constant<DType, DType::f16>());
+    case DType::bf16:
+      return body(std::integral_constant<DType, DType::bf16>());
+    case DType::i8:
+      return body(std::integral_constant<DType, DType::i8>());
+    case DType::i4:
+      return body(std::integral_constant<DType, DType::i4>());
+  }
+}
+
+// The launchers of the kernels; products of one type and layout. Each sets first_block.
+void matvec(cudaStream_t stream, DType type, Products& products);  // as in a checkpoint, at most 16 rows of x
+void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);
+
+}  // namespace rwkv::cuda

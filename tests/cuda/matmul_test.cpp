@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The products of CUDA against double-precision loops over the stored numbers.
+#include "kernels/cuda/matmul.h"
+
+#include <memory>
+#include <type_traits>
+
+#include "cuda/device_array.h"
+#include "kernels/plain_matmul.h"
+
+namespace rwkv::test {
+namespace {
+
+constexpr Rounding kRounding{};
+
+// Copies of the host's arrays on the device, as long as this lives; null stays null.
+class Uploads {
+ public:
+  template <class T>
+  T* operator()(T* host, std::int64_t n) {
+    if (!host) return nullptr;
+    using Value = std::remove_const_t<T>;
+    const auto array = std::make_shared<DeviceArray<Value>>(std::vector<Value>(host, host + n));
+    kept_.push_back(array);
+    return array->data();
+  }
+
+ private:
+  std::vector<std::shared_ptr<void>> kept_;
+};
+
+std::int64_t bytes_of(const Matrix& m) { return rwkv::bytes_of(m.type, m.n_out * m.n_in); }
+
+Matrix on_device(Uploads& upload, Matrix m) {
+  m.mx = upload(m.mx, m.n_out), m.rx = upload(m.rx, m.n_out), m.my = upload(m.my, m.n_in), m.ry = upload(m.ry, m.n_in);
+  m.scale = upload(m.scale, m.n_out * m.n_in / kI4Group);
+  m.data = upload(static_cast<const std::uint8_t*>(m.data), bytes_of(m));
+  return m;
+}
+
+// Products of arrays on the host.
+void matmul(std::span<const MatMul> group) {
+  Uploads upload;
+  std::vector<MatMul> ops;
+  for (const MatMul& op : group) {
+    const std::int64_t n_row = op.x.n_row, n_out = op.weight.n_out;
+    ops.push_back(op);
+    ops.back().x.data = upload(op.x.data, n_row * op.weight.n_in);
+    ops.back().weight = on_device(upload, op.weight);
+    ops.back().out.data = upload(op.out.data, n_row * n_out);
+    ops.back().bias = upload(op.bias, n_out);
+    ops.back().gate = upload(op.gate, n_row * n_out);
+  }
+  cuda::Scratch scratch;
+  cuda::matmul(nullptr, scratch, ops);
+  cuda::check(cudaDeviceSynchronize());
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    const Rows& out = group[i].out;
+    cuda::check(cudaMemcpy(out.data, ops[i].out.data, out.n_row * out.n_col * 4, cudaMemcpyDeviceToHost));
+  }
+}
+void matmul(const MatMul& op) { matmul({&op, 1}); }
+
+struct Shape {
+  std::int64_t n_row, n_out, n_in;
+};
+
+void expect_plain(DType type, Shape s, Layout layout, std::uint32_t seed) {
+  s.n_in = valid_n_in(type, s.n_in), s.n_out = valid_n_out(type, s.n_out, layout);
+  const Weight w = stored(type, s.n_out, s.n_in, seed, layout);
+  const auto x = floats(s.n_row * s.n_in, seed + 5), out = nans(s.n_row * s.n_out);
+  const MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out)};
+  matmul(op);
+  ASSERT_NO_FATAL_FAILURE(expect_product(kRounding, op, w)) << "layout " << layout;
+}
+
+TEST(CudaMatMul, EqualsPlainLoopsForEveryTypeAndSize) {
+  for (const DType type : kTypes) {
+    for (const std::int64_t n_row : {1, 2, 3, 5, 8, 9, 16, 17, 33}) {
+      for (const std::int64_t n_in : {7, 16, 130}) {
+        for (const std::int64_t n_out : {1, 35}) {
+          for (const Layout layout : kLayouts) {
+            ASSERT_NO_FATAL_FAILURE(expect_plain(type, {n_row, n_out, n_in}, layout, 1));
+          }
+        }
+      }
+    }
+  }
+}
+
+// Blocks, tiles and parts are at most 64 rows of x, 512 of W and 8192 of the input.
+TEST(CudaMatMul, EqualsPlainLoopsBeyondOneBlock) {
+  for (const DType type : kTypes) {
+    for (const Shape& s : {Shape{33, 70, 260}, {70, 65, 129}, {130, 33, 33}, {16, 130, 1032}, {1, 520, 264}, {2, 40, 4104}}) {
+      for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(type, s, layout, 21));
+    }
+  }
+}
+
+TEST(CudaMatMul, AppliesBiasThenActivation) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : kActivations) {
+      for (const std::int64_t n_row : {1, 6, 19}) {
+        for (const Layout layout : kLayouts) {
+          const std::int64_t n_in = valid_n_in(type, 19), n_out = valid_n_out(type, 21, layout);
+          const Weight w = stored(type, n_out, n_in, 3, layout);
+          const auto x = floats(n_row * n_in, 4), bias = floats(n_out, 5), out = nans(n_row * n_out);
+          const MatMul op{
+              .x = rows(x, n_in), .weight = w.matrix, .out = rows(out, n_out), .bias = bias.data(), .activation = activation};
+          matmul(op);
+          ASSERT_NO_FATAL_FAILURE(expect_product(kRounding, op, w)) << static_cast<int>(activation);
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaMatMul, AddsToTheOutputWithAndWithoutGate) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : {Activation::none, Activation::sigmoid}) {
+      for (const bool gated : {false, true}) {
+        for (const std::int64_t n_row : {1, 5, 20}) {
+          for (const Layout layout : kLayouts) {
+            const std::int64_t n_in = valid_n_in(type, 13), n_out = valid_n_out(type, 34, layout);
+            const Weight w = stored(type, n_out, n_in, 6, layout);
+            const auto x = floats(n_row * n_in, 7), gate = floats(n_row * n_out, 8), before = floats(n_row * n_out, 9);
+            auto out = before;
+            const MatMul op{.x = rows(x, n_in),
+                            .weight = w.matrix,
+                            .out = rows(out, n_out),
+                            .activation = activation,
+                            .add = true,
+                            .gate = gated ? gate.data() : nullptr};
+            matmul(op);
+            ASSERT_NO_FATAL_FAILURE(expect_product(kRounding, op, w, before)) << gated;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaMatMul, GroupOfTwentyMatricesOfDifferentShapesAndTypes) {
+  for (const std::int64_t rows_of_first : {1, 30}) {
+    std::vector<Weight> weights;
+    std::vector<std::vector<float>> x, out;
+    std::vector<MatMul> group;
+    for (int i = 0; i < 20; ++i) {
+      const DType type = i < 17 ? DType::f32 : kTypes[i % std::size(kTypes)];
+      const std::int64_t n_out = 1 + 13 * i, n_in = valid_n_in(type, 64 - 3 * i), n_row = rows_of_first + i % 3;
+      weights.push_back(stored(type, n_out, n_in, 10 + i, i % 4 == 3 && type != DType::i4 ? kInputMajor : kOutputMajor));
+      x.push_back(floats(n_row * n_in, 30 + i));
+      out.push_back(nans(n_row * n_out));
+      group.push_back({.x = rows(x[i], n_in), .weight = weights[i].matrix, .out = rows(out[i], n_out)});
+      if (i % 2) group[i].activation = kActivations[i % 5];
+    }
+    matmul(group);
+    for (int i = 0; i < 20; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(kRounding, group[i], weights[i])) << "matrix " << i;
+  }
+}
+
+TEST(CudaMatMul, NanInARowComesOutOfThatRowOnly) {
+  for (const DType type : kTypes) {
+    for (const Activation activation : kActivations) {
+      for (const auto& [row, at] : {std::pair(0, 0), {0, 10}, {0, 20}, {7, 0}, {40, 5}}) {
+        const int n_row = row == 0 ? 5 : row == 7 ? 11 : 45;
+        const std::int64_t n_in = valid_n_in(type, 21);
+        const Weight w = stored(type, 23, n_in, 13);
+        auto x = floats(n_row * n_in, 14);
+        x[row * n_in + at] = kNan;
+        const std::vector<float> out(n_row * 23, 1.0f);
+        matmul({.x = rows(x, n_in), .weight = w.matrix, .out = rows(out, 23), .activation = activation});
+        for (int i = 0; i < n_row * 23; ++i) {
+          ASSERT_EQ(std::isnan(out[i]), i / 23 == row)
+              << name_of(type) << " " << static_cast<int>(activation) << " element " << i;
+        }
+      }
+    }
+  }
+}
+
+// y = x exactly, through a matrix of one 1: 12 half ulps, as CUDA states 2 ulps for tanh and expf.
+TEST(CudaMatMul, ActivationsAreAccurateAndSaturateForLargeInputs) {
+  std::vector<float> x;
+  for (int i = -400; i <= 400; ++i) x.push_back(0.1f * static_cast<float>(i));
+  for (const float large : {88.0f, 100.0f, 1e4f, 3e38f}) x.insert(x.end(), {large, -large});
+  for (const Activation activation : {Activation::tanh, Activation::sigmoid, Activation::silu}) {
+    const float one = 1.0f;
+    const auto out = nans(std::ssize(x));
+    matmul({.x = rows(x, 1), .weight = {.n_out = 1, .n_in = 1, .data = &one}, .out = rows(out, 1), .activation = activation});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double expected = activated(activation, x[i]);
+      ASSERT_NEAR(out[i], expected, 12 * kUlp * std::abs(expected) + 1e-36 * (1 + std::abs(x[i])))
+          << x[i] << " activation " << int(activation);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rwkv::test
