@@ -3,6 +3,9 @@
 #include "kernels/cuda/matmul.h"
 
 #include <bit>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/product.h"
 
@@ -23,7 +26,7 @@ Product to_product(const MatMul& op) {
   return p;
 }
 
-enum class Kernel { matvec, tiled };
+enum class Kernel { matvec, parts, tiled };
 
 // What the products of a launch have in common.
 struct Kind {
@@ -36,33 +39,57 @@ struct Kind {
 
 Kind kind_of(const MatMul& op) {
   const Matrix& w = op.weight;
-  const bool few = op.x.n_row <= kMostFewRows && !w.input_major;
+  if (op.x.n_row > kMostFewRows) return {Kernel::tiled, w.type, w.input_major, INT64_MAX};
   const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(op.x.n_row)));
-  return {few ? Kernel::matvec : Kernel::tiled, w.type, w.input_major, few ? rows : INT64_MAX};
+  return {w.input_major ? Kernel::parts : Kernel::matvec, w.type, w.input_major, rows};
+}
+
+std::size_t scratch_bytes(const MatMul& op) {
+  const std::size_t bytes = kind_of(op).kernel == Kernel::parts ? matvec_parts_bytes(op) : 0;
+  return (bytes + 255) / 256 * 256;
 }
 
 void launch_products(cudaStream_t stream, const Kind& kind, Products& products) {
   switch (kind.kernel) {
     case Kernel::matvec:
       return matvec(stream, kind.type, products);
+    case Kernel::parts:
+      return matvec_parts(stream, kind.type, products);
     case Kernel::tiled:
       return matmul_tiled(stream, kind.type, kind.input_major, products);
   }
 }
 
+// The products of a group whose kind is that of the first one left, which are taken from `left`.
+Products take(std::vector<const MatMul*>& left, std::byte*& scratch) {
+  Products products{};
+  const Kind kind = kind_of(*left.front());
+  std::erase_if(left, [&](const MatMul* op) {
+    if (products.n == kMostProducts || kind_of(*op) != kind) return false;
+    Product& p = products.product[products.n++];
+    p = to_product(*op);
+    if (const std::size_t bytes = scratch_bytes(*op)) p.scratch = std::exchange(scratch, scratch + bytes);
+    return true;
+  });
+  return products;
+}
+
 }  // namespace
 
-void matmul(cudaStream_t stream, Scratch&, std::span<const MatMul> group) {
-  std::uint64_t done = 0;
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    if (done >> i & 1u || group[i].x.n_row == 0) continue;
-    const Kind kind = kind_of(group[i]);
-    Products products{};
-    for (std::size_t j = i; j < group.size() && products.n < kMostProducts; ++j) {
-      if (done >> j & 1u || group[j].x.n_row == 0 || kind_of(group[j]) != kind) continue;
-      products.product[products.n++] = to_product(group[j]);
-      done |= std::uint64_t{1} << j;
-    }
+void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group) {
+  std::vector<const MatMul*> left;
+  std::size_t bytes = 0;
+  for (const MatMul& op : group) {
+    if (op.x.n_row == 0) continue;
+    left.push_back(&op);
+    bytes += scratch_bytes(op);
+  }
+  std::optional<Scratch::Use> use;
+  if (bytes > 0) use.emplace(scratch.use(stream, bytes));
+  auto* at = use ? static_cast<std::byte*>(use->data()) : nullptr;
+  while (!left.empty()) {
+    const Kind kind = kind_of(*left.front());
+    Products products = take(left, at);
     launch_products(stream, kind, products);
   }
 }

@@ -95,7 +95,14 @@ void with_type(DType type, const Body& body) {
 }
 
 // The launchers of the kernels; products of one type and layout. Each sets first_block.
-void matvec(cudaStream_t stream, DType type, Products& products);  // as in a checkpoint, at most 16 rows of x
+
+// Matrices as in a checkpoint, at most 16 rows of x.
+void matvec(cudaStream_t stream, DType type, Products& products);
+
+// Input-major ones, at most 16 rows of x; scratch: of matvec_parts_bytes each.
+std::size_t matvec_parts_bytes(const MatMul& op);
+void matvec_parts(cudaStream_t stream, DType type, Products& products);
+
 void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);
 
 }  // namespace rwkv::cuda

@@ -179,6 +179,26 @@ TEST(CudaMatMul, NanInARowComesOutOfThatRowOnly) {
   }
 }
 
+// The rows of an input-major matrix whose input is 0 hold NaN: they would be seen.
+TEST(CudaMatMul, RowsOfAnInputMajorMatrixWhoseInputIsZeroAreNotRead) {
+  constexpr std::int64_t kOut = 37, kIn = 700;
+  for (const std::int64_t n_row : {1, 3, 8}) {
+    Weight w = stored(DType::f32, kOut, kIn, 24, kInputMajor);
+    auto x = floats(n_row * kIn, 25);
+    for (std::int64_t k = 0; k < kIn; ++k) {
+      if (k % 7 == 0 || (k > 100 && k < 420)) continue;
+      for (std::int64_t r = 0; r < n_row; ++r) x[r * kIn + k] = k % 2 ? 0.0f : -0.0f;
+      std::fill_n(&w.f32[k * kOut], kOut, kNan);
+      for (std::int64_t m = 0; m < kOut; ++m) w.value[m * kIn + k] = 0;
+    }
+    const auto before = floats(n_row * kOut, 26), gate = floats(n_row * kOut, 27);
+    auto out = before;
+    const MatMul op{.x = rows(x, kIn), .weight = w.matrix, .out = rows(out, kOut), .add = true, .gate = gate.data()};
+    matmul(op);
+    ASSERT_NO_FATAL_FAILURE(expect_product(kRounding, op, w, before));
+  }
+}
+
 // y = x exactly, through a matrix of one 1: 12 half ulps, as CUDA states 2 ulps for tanh and expf.
 TEST(CudaMatMul, ActivationsAreAccurateAndSaturateForLargeInputs) {
   std::vector<float> x;
