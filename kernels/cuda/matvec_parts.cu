@@ -132,7 +132,8 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
 
   float sum[rows][kWidth] = {};
   const int column = tile + column_of<type>(lane, 0);
-  if (p.aligned && column < p.n_out) {
+  const bool whole = p.aligned && p.n_out % kWidth == 0;
+  if (whole && column < p.n_out) {
     for (int first = warp; first < n_used; first += kAhead * kWarps) {
       Eight<type> ahead[kAhead];
       UNROLL for (int i = 0; i < kAhead; ++i) {
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
         }
       }
     }
-  } else if (type != DType::i4 && !p.aligned) {
+  } else if (type != DType::i4 && !whole) {
     for (int i = warp; i < n_used; i += kWarps) {
       UNROLL for (int c = 0; c < kWidth; ++c) {
         if (column + c >= p.n_out) continue;
