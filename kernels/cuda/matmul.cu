@@ -14,38 +14,30 @@ namespace {
 
 constexpr std::int64_t kMostFewRows = 16;  // of x: bound by reading W
 
-Product to_product(const MatMul& op) {
-  const Matrix& w = op.weight;
-  Product p{};
-  p.x = op.x.data, p.w = w.data, p.out = op.out.data, p.bias = op.bias, p.gate = op.gate;
-  p.mx = w.mx, p.rx = w.rx, p.my = w.my, p.ry = w.ry, p.scale = w.scale;
-  p.n_row = static_cast<int>(op.x.n_row), p.n_in = static_cast<int>(w.n_in), p.n_out = static_cast<int>(w.n_out);
-  p.activation = op.activation, p.add = op.add;
-  const std::int64_t row_bytes = bytes_of(w.type, w.input_major ? w.n_out : w.n_in);
-  p.aligned = (reinterpret_cast<std::uintptr_t>(w.data) | static_cast<std::uintptr_t>(row_bytes)) % 16 == 0;
-  return p;
-}
-
-enum class Kernel { matvec, parts, tiled };
+enum class Kernel { matvec, parts, gemm, tiled };
 
 // What the products of a launch have in common.
 struct Kind {
   Kernel kernel;
   DType type;
   bool input_major;
-  std::int64_t rows;  // at most
+  std::int64_t rows;  // of x, at most; gemm: of its tiles
   bool operator==(const Kind&) const = default;
 };
 
 Kind kind_of(const MatMul& op) {
   const Matrix& w = op.weight;
-  if (op.x.n_row > kMostFewRows) return {Kernel::tiled, w.type, w.input_major, INT64_MAX};
+  if (op.x.n_row > kMostFewRows) {
+    if (!has_gemm(w.type)) return {Kernel::tiled, w.type, w.input_major, 0};
+    return {Kernel::gemm, w.type, w.input_major, gemm_tile_rows(op)};
+  }
   const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(op.x.n_row)));
   return {w.input_major ? Kernel::parts : Kernel::matvec, w.type, w.input_major, rows};
 }
 
 std::size_t scratch_bytes(const MatMul& op) {
-  const std::size_t bytes = kind_of(op).kernel == Kernel::parts ? matvec_parts_bytes(op) : 0;
+  const Kernel kernel = kind_of(op).kernel;
+  const std::size_t bytes = kernel == Kernel::parts ? matvec_parts_bytes(op) : kernel == Kernel::gemm ? gemm_bytes(op) : 0;
   return (bytes + 255) / 256 * 256;
 }
 
@@ -55,6 +47,8 @@ void launch_products(cudaStream_t stream, const Kind& kind, Products& products) 
       return matvec(stream, kind.type, products);
     case Kernel::parts:
       return matvec_parts(stream, kind.type, products);
+    case Kernel::gemm:
+      return gemm(stream, kind.type, kind.input_major, static_cast<int>(kind.rows), products);
     case Kernel::tiled:
       return matmul_tiled(stream, kind.type, kind.input_major, products);
   }
@@ -75,6 +69,18 @@ Products take(std::vector<const MatMul*>& left, std::byte*& scratch) {
 }
 
 }  // namespace
+
+Product to_product(const MatMul& op) {
+  const Matrix& w = op.weight;
+  Product p{};
+  p.x = op.x.data, p.w = w.data, p.out = op.out.data, p.bias = op.bias, p.gate = op.gate;
+  p.mx = w.mx, p.rx = w.rx, p.my = w.my, p.ry = w.ry, p.scale = w.scale;
+  p.n_row = static_cast<int>(op.x.n_row), p.n_in = static_cast<int>(w.n_in), p.n_out = static_cast<int>(w.n_out);
+  p.activation = op.activation, p.add = op.add;
+  const std::int64_t row_bytes = bytes_of(w.type, w.input_major ? w.n_out : w.n_in);
+  p.aligned = (reinterpret_cast<std::uintptr_t>(w.data) | static_cast<std::uintptr_t>(row_bytes)) % 16 == 0;
+  return p;
+}
 
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group) {
   std::vector<const MatMul*> left;

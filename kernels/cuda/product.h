@@ -31,7 +31,10 @@ struct Product {
   int n_row, n_in, n_out;
   int first_block;
   Activation activation;
-  std::uint16_t lanes;  // matvec: threads that share a row of W
+  union {
+    std::uint16_t lanes;  // matvec: threads that share a row of W
+    std::uint16_t parts;  // gemm: of the input
+  };
   bool add;
   bool aligned;  // the rows of w begin at multiples of 16 bytes
 };
@@ -43,6 +46,8 @@ struct Products {
   std::int64_t n;
 };
 static_assert(std::has_unique_object_representations_v<Products> && sizeof(Products) <= 4096);
+
+Product to_product(const MatMul& op);  // without scratch
 
 // The one that block `block` of the grid works for.
 __device__ inline const Product& product_of(const Products& products, int block) {
@@ -103,6 +108,13 @@ void matvec(cudaStream_t stream, DType type, Products& products);
 std::size_t matvec_parts_bytes(const MatMul& op);
 void matvec_parts(cudaStream_t stream, DType type, Products& products);
 
+// More rows; scratch: of gemm_bytes each. The products of a launch have the same gemm_tile_rows.
+bool has_gemm(DType type);  // on the current device
+int gemm_tile_rows(const MatMul& op);
+std::size_t gemm_bytes(const MatMul& op);
+void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
+
+// What it cannot.
 void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);
 
 }  // namespace rwkv::cuda

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of 17 rows of x and more on tensor cores: f16 and i8 as float16, bf16 and i4 (from sm_80 on) as bfloat16, sums in
+// float32. An estimated 50% of the tensor cores' dense peak from 1,024 rows on, half of that where x has two planes; for 17 to
+// 64 rows 50 to 70% of the bandwidth.
+//
+// A first launch makes 16-bit numbers of x: one plane, 11 or 8 bits, where they are many rows; for up to 32 rows and for i8 the
+// sum of two planes, 22 or 16 bits. float16 is scaled by a power of two per row, so that its largest number is 2^14 to 2^15:
+// numbers below 2^-29 of it lose bits in one plane, below 2^-18 in two, and none is lost above 2^-40. i8 has x ry there, and
+// its W is q - 128; what that lacks is made up for by sums of x (matvec.cu).
+//
+// In the second, a block makes a tile of the result: tiles of x and W, 32 along the input, come to shared memory (W of i8 and
+// i4 is widened there) one or two ahead of those that the warps multiply. If tiles are few, the input is in parts whose sums a
+// third launch adds in order.
+#include <algorithm>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/weights.h"
+
+namespace rwkv::cuda {
+namespace {
+
+constexpr int kDepth = 32;  // numbers along the input in a tile
+constexpr int kPad = 8;     // after each row of a tile: the 8 rows that ldmatrix reads at once are in different banks
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr unsigned kAll = 0xffffffffu;
+
+// Of a block: its tile, its warps, and how many tiles of x and W shared memory has.
+struct Small {
+  static constexpr int rows = 32, columns = 64, warps_down = 1, warps_across = 4, stages = 3;
+};
+struct Middle {
+  static constexpr int rows = 64, columns = 64, warps_down = 2, warps_across = 2, stages = 3;
+};
+struct Large {
+  static constexpr int rows = 128, columns = 128, warps_down = 2, warps_across = 4, stages = 2;
+};
+
+template <DType type>
+using Number = std::conditional_t<type == DType::f16 || type == DType::i8, __half, __nv_bfloat16>;
+
+template <class T>
+__device__ T narrowed(float x) {
+  if constexpr (std::is_same_v<T, __half>) return __float2half_rn(x);
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) return __float2bfloat16_rn(x);
+}
+__device__ float widened(__half x) { return __half2float(x); }
+__device__ float widened(__nv_bfloat16 x) { return __bfloat162float(x); }
+
+__host__ __device__ int divided_up(int n, int by) { return (n + by - 1) / by; }
+__host__ __device__ int padded(int n_in) { return divided_up(n_in, kDepth) * kDepth; }
+
+// A product's scratch: x as 16-bit numbers [planes, n_row, padded(n_in)], 0 past n_in; then floats [n_row, 4]: what a sum has
+// to be multiplied with, and the three sums of i8; then the sums of parts [n_part, n_row, n_out].
+__host__ __device__ std::int64_t plane_numbers(const Product& p) { return std::int64_t{p.n_row} * padded(p.n_in); }
+__device__ float* row_facts(const Product& p, int planes) {
+  return reinterpret_cast<float*>(static_cast<std::uint16_t*>(p.scratch) + planes * plane_numbers(p));
+}
+
+__device__ float warp_sum(float x) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kAll, x, lanes);
+  return x;
+}
+__device__ float warp_max(float x) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kAll, x, lanes));
+  return x;
+}
+
+// A block for each row of x.
+template <DType type, int planes>
+__global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant__ Products products) {
+  using T = Number<type>;
+  SHARED_ARRAY(float, of_warp, [kWarps][4]);
+  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  const int row = static_cast<int>(blockIdx.x) - p.first_block, thread = static_cast<int>(threadIdx.x);
+  const float* const x = p.x + std::int64_t{row} * p.n_in;
+  const auto number = [&](int k) { return type == DType::i8 ? x[k] * p.ry[k] : x[k]; };
+  float scale = 1.0f;
+  if constexpr (std::is_same_v<T, __half>) {
+    float largest = 0.0f, sums[3] = {};
+    for (int k = thread; k < p.n_in; k += kThreads) {
+      largest = fmaxf(largest, fabsf(number(k)));
+      if constexpr (type == DType::i8) sums[0] += x[k], sums[1] += x[k] * p.my[k], sums[2] += number(k);
+    }
+    largest = warp_max(largest);
+    for (float& sum : sums) sum = warp_sum(sum);
+    if (thread % 32 == 0) {
+      float* const to = of_warp[thread / 32];
+      to[0] = largest, to[1] = sums[0], to[2] = sums[1], to[3] = sums[2];
+    }
+    __syncthreads();
+    for (float& sum : sums) sum = 0.0f;
+    for (int w = 0; w < kWarps; ++w) {
+      largest = fmaxf(largest, of_warp[w][0]);
+      for (int s = 0; s < 3; ++s) sums[s] += of_warp[w][1 + s];
+    }
+    const int exponent = static_cast<int>(__float_as_uint(largest) >> 23) - 127;
+    const int shift = exponent == 128 ? 0 : min(14 - exponent, 120);
+    scale = __uint_as_float(static_cast<unsigned>(127 + shift) << 23);
+    if (thread < 4) {
+      row_facts(p, planes)[4 * row + thread] = thread == 0   ? __uint_as_float(static_cast<unsigned>(127 - shift) << 23)
+                                               : thread == 1 ? sums[0]
+                                               : thread == 2 ? sums[1]
+                                                             : sums[2];
+    }
+  }
+  T* const to = static_cast<T*>(p.scratch) + std::int64_t{row} * padded(p.n_in);
+  for (int k = thread; k < padded(p.n_in); k += kThreads) {
+    const float scaled = k < p.n_in ? number(k) * scale : 0.0f;
+    const T first = narrowed<T>(scaled);
+    to[k] = first;
+    if constexpr (planes == 2) {
+      const float rest = scaled - widened(first);
+      to[k + plane_numbers(p)] = narrowed<T>(rest == rest ? rest : 0.0f);  // an infinity has no rest
+    }
+  }
+}
+
+// Element [row, column] of the result, from the sum over what was multiplied.
+template <DType type, int planes>
+__device__ void finish_sum(const Product& p, int row, int column, float y) {
+  if constexpr (std::is_same_v<Number<type>, __half>) {
+    const float* const facts = row_facts(p, planes) + 4 * row;
+    y *= facts[0];
+    if constexpr (type == DType::i8) y = p.rx[column] * (y + 128.5f * facts[3]) + facts[2] + p.mx[column] * facts[1];
+  }
+  finish(p, row, column, y);
+}
+
+// n of 8 neighbours of W from number `at` on to 16 bytes of shared memory, 0 for those past n. scale: of i4, the first of
+// theirs; one for all or eight.
+template <DType type, bool input_major>
+__device__ void bring_eight(const Product& p, std::int64_t at, int n, const std::uint16_t* scale, Number<type>* to) {
+  using T = Number<type>;
+  const auto* const bytes = static_cast<const char*>(p.w);
+  if (n == 8 && p.aligned) {
+    if constexpr (type == DType::f16 || type == DType::bf16) return cp_async<16>(to, bytes + at * 2);
+    alignas(16) T eight[8];
+    if constexpr (type == DType::i8) {
+      const uint2 q = *reinterpret_cast<const uint2*>(bytes + at);
+      UNROLL for (int i = 0; i < 8; ++i) eight[i] = narrowed<T>(byte_value(i < 4 ? q.x : q.y, i % 4));
+    } else {
+      uint2 q = *reinterpret_cast<const uint2*>(bytes + at / 32 * 16 + at % 16);
+      if (at % 32 >= 16) q.x >>= 4, q.y >>= 4;
+      UNROLL for (int i = 0; i < 8; ++i) {
+        const unsigned word = i < 4 ? q.x : q.y, codes = codes_of(i % 4 < 2 ? word : word >> 16);
+        eight[i] = narrowed<T>(byte_value(codes, i % 2 * 2) * widen_bf16(scale[input_major ? i : 0]));
+      }
+    }
+    *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(eight);
+    return;
+  }
+  for (int i = 0; i < 8; ++i) {
+    if constexpr (type == DType::f16 || type == DType::bf16) {
+      to[i] = i < n ? static_cast<const T*>(p.w)[at + i] : narrowed<T>(0.0f);
+    } else {  // i4 is always aligned
+      to[i] = narrowed<T>(i < n ? number_at<DType::i8>(p.w, at + i) : 0.0f);
+    }
+  }
+}
+
+template <DType type, bool input_major, int planes, class Shape>
+struct Tiles {
+  using T = Number<type>;
+  static constexpr int kBlock = 32 * Shape::warps_down * Shape::warps_across;
+  static constexpr int kRow = kDepth + kPad, kAcross = Shape::columns + kPad;
+  static constexpr int kX = planes * Shape::rows * kRow;
+  static constexpr int kW = input_major ? kDepth * kAcross : Shape::columns * kRow;
+
+  // The tiles from k on to xs [planes, rows, kRow] and ws [columns, kRow] or [kDepth, kAcross]. Rows and columns that are not
+  // there are copies of the last: what they give is not used.
+  static __device__ void bring(const Product& p, int first_row, int first_column, int k, T* xs, T* ws) {
+    constexpr int kUnits = kDepth / 8, kUnitsAcross = Shape::columns / 8;
+    const int thread = static_cast<int>(threadIdx.x);
+    const auto* const x = static_cast<const T*>(p.scratch);
+    for (int i = thread; i < planes * Shape::rows * kUnits; i += kBlock) {
+      const int unit = i % kUnits * 8, line = i / kUnits, plane = line / Shape::rows;
+      const int row = min(first_row + line % Shape::rows, p.n_row - 1);
+      cp_async<16>(xs + line * kRow + unit, x + plane * plane_numbers(p) + std::int64_t{row} * padded(p.n_in) + k + unit);
+    }
+    for (int i = thread; i < kDepth * kUnitsAcross; i += kBlock) {
+      if constexpr (input_major) {
+        const int unit = i % kUnitsAcross * 8, line = i / kUnitsAcross, column = first_column + unit;
+        const int n = k + line < p.n_in ? min(max(p.n_out - column, 0), 8) : 0;
+        const std::uint16_t* const scale = p.scale + std::int64_t{(k + line) / 32} * p.n_out + column;
+        bring_eight<type, true>(p, std::int64_t{k + line} * p.n_out + column, n, scale, ws + line * kAcross + unit);
+      } else {
+        const int unit = i % kUnits * 8, line = i / kUnits, column = min(first_column + line, p.n_out - 1);
+        const std::int64_t at = std::int64_t{column} * p.n_in + k + unit;
+        bring_eight<type, false>(p, at, min(max(p.n_in - k - unit, 0), 8), p.scale + at / 32, ws + line * kRow + unit);
+      }
+    }
+  }
+};
+
+template <DType type, bool input_major, int planes, class Shape>
+__global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
+    gemm_kernel(const __grid_constant__ Products products) {
+  using Tile = Tiles<type, input_major, planes, Shape>;
+  using T = Number<type>;
+  constexpr int kDown = Shape::rows / Shape::warps_down / 16, kAcross = Shape::columns / Shape::warps_across / 16;
+  constexpr int kStages = Shape::stages, kX = Tile::kX, kW = Tile::kW;
+  SHARED_ARRAY(T, xs, [kStages][kX]);
+  SHARED_ARRAY(T, ws, [kStages][kW]);
+  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  int block = static_cast<int>(blockIdx.x) - p.first_block;
+  const int down = divided_up(p.n_row, Shape::rows), across = divided_up(p.n_out, Shape::columns), n_part = p.parts;
+  const int first_row = block % down * Shape::rows, first_column = block / down % across * Shape::columns;
+  const int part = block / down / across, n_all = divided_up(p.n_in, kDepth);
+  const int first_tile = part * n_all / n_part, n_tile = (part + 1) * n_all / n_part - first_tile;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int my_row = warp / Shape::warps_across * kDown * 16, my_column = warp % Shape::warps_across * kAcross * 16;
+
+  const auto bring = [&](int tile) {
+    if (tile < n_tile) {
+      Tile::bring(p, first_row, first_column, (first_tile + tile) * kDepth, xs[tile % kStages], ws[tile % kStages]);
+    }
+    cp_async_commit();
+  };
+  float sum[kDown][2 * kAcross][4] = {};
+  for (int tile = 0; tile < kStages - 1; ++tile) bring(tile);
+  for (int tile = 0; tile < n_tile; ++tile) {
+    cp_async_wait<kStages - 2>();
+    __syncthreads();  // also: all are done with the tile that is overwritten now
+    bring(tile + kStages - 1);
+    const T* const x = xs[tile % kStages];
+    const T* const w = ws[tile % kStages];
+    UNROLL for (int k = 0; k < kDepth; k += 16) {
+      unsigned a[planes][kDown][4];
+      UNROLL for (int plane = 0; plane < planes; ++plane) {
+        UNROLL for (int i = 0; i < kDown; ++i) {
+          const int line = plane * Shape::rows + my_row + 16 * i + lane % 16;
+          ldmatrix<4>(a[plane][i], x + line * Tile::kRow + k + lane / 16 * 8);
+        }
+      }
+      UNROLL for (int j = 0; j < kAcross; ++j) {
+        unsigned b[4];
+        const int column = my_column + 16 * j + lane / 16 * 8, at_k = k + lane / 8 % 2 * 8;
+        if constexpr (input_major) {
+          ldmatrix<4, true>(b, w + (at_k + lane % 8) * Tile::kAcross + column);
+        } else {
+          ldmatrix<4>(b, w + (column + lane % 8) * Tile::kRow + at_k);
+        }
+        UNROLL for (int half = 0; half < 2; ++half) {
+          const unsigned pair[2] = {b[2 * half], b[2 * half + 1]};
+          UNROLL for (int i = 0; i < kDown; ++i) {
+            UNROLL for (int plane = 0; plane < planes; ++plane) mma_m16n8k16<T>(sum[i][2 * j + half], a[plane][i], pair);
+          }
+        }
+      }
+    }
+  }
+
+  float* const part_sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row} + std::int64_t{part} * p.n_row * p.n_out;
+  UNROLL for (int i = 0; i < kDown; ++i) {
+    UNROLL for (int j = 0; j < 2 * kAcross; ++j) {
+      UNROLL for (int e = 0; e < 4; ++e) {
+        const int row = first_row + my_row + 16 * i + lane / 4 + e / 2 * 8;
+        const int column = first_column + my_column + 8 * j + lane % 4 * 2 + e % 2;
+        if (row >= p.n_row || column >= p.n_out) continue;
+        if (n_part > 1) {
+          part_sums[std::int64_t{row} * p.n_out + column] = sum[i][j][e];
+        } else {
+          finish_sum<type, planes>(p, row, column, sum[i][j][e]);
+        }
+      }
+    }
+  }
+}
+
+// Of products in parts. A thread for each number of the result.
+template <DType type, int planes>
+__global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_constant__ Products products) {
+  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  const std::int64_t n = std::int64_t{p.n_row} * p.n_out;
+  const std::int64_t i = std::int64_t{static_cast<int>(blockIdx.x) - p.first_block} * kThreads + threadIdx.x;
+  if (i >= n) return;
+  const float* const sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row};
+  float y = 0.0f;
+  for (int part = 0; part < p.parts; ++part) y += sums[part * n + i];
+  finish_sum<type, planes>(p, static_cast<int>(i / p.n_out), static_cast<int>(i % p.n_out), y);
+}
+
+// 17 to 32 rows have all bits of x that matter, as sequences that are decoded together shall get the logits they get alone.
+// More are mostly a prompt.
+constexpr int kMostTwoPlanes = 32;
+int planes_for(DType type, std::int64_t n_row) { return type == DType::i8 || n_row <= kMostTwoPlanes ? 2 : 1; }
+
+// So that a launch has some blocks for each of the multiprocessors of a large card.
+constexpr int kManyBlocks = 128, kMostParts = 8, kFewestTiles = 8;
+
+int tile_rows(DType type, std::int64_t n_row, std::int64_t n_out) {
+  if (n_row <= Small::rows) return Small::rows;
+  const std::int64_t large = (n_row + Large::rows - 1) / Large::rows * ((n_out + Large::columns - 1) / Large::columns);
+  return type == DType::i8 || n_row <= Middle::rows || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
+}
+
+int parts_for(int tile_rows, std::int64_t n_row, std::int64_t n_out, std::int64_t n_in) {
+  const int columns = tile_rows == Large::rows ? Large::columns : Middle::columns;
+  const std::int64_t blocks = (n_row + tile_rows - 1) / tile_rows * ((n_out + columns - 1) / columns);
+  const std::int64_t parts = std::min((kManyBlocks + blocks - 1) / blocks, n_in / kDepth / kFewestTiles);
+  return static_cast<int>(std::clamp<std::int64_t>(parts, 1, kMostParts));
+}
+
+template <DType type, bool input_major, int planes, class Shape>
+void launch_shape(cudaStream_t stream, Products& products) {
+  const std::span all(products.product, static_cast<std::size_t>(products.n));
+  const auto blocks = [&](const auto& of_product) {
+    int n = 0;
+    for (Product& p : all) p.first_block = n, n += of_product(p);
+    return static_cast<unsigned>(n);
+  };
+  const unsigned rows = blocks([](const Product& p) { return p.n_row; });
+  launch({rows, kThreads, 0, stream}, narrow_kernel<type, planes>, products);
+  bool in_parts = false;
+  for (Product& p : all) {
+    p.parts = static_cast<std::uint16_t>(parts_for(Shape::rows, p.n_row, p.n_out, p.n_in));
+    in_parts |= p.parts > 1;
+  }
+  const unsigned tiles =
+      blocks([](const Product& p) { return divided_up(p.n_row, Shape::rows) * divided_up(p.n_out, Shape::columns) * p.parts; });
+  constexpr int kBlock = 32 * Shape::warps_down * Shape::warps_across;
+  launch({tiles, kBlock, 0, stream}, gemm_kernel<type, input_major, planes, Shape>, products);
+  if (!in_parts) return;
+  const unsigned adders = blocks([](const Product& p) {
+    return p.parts > 1 ? static_cast<int>((std::int64_t{p.n_row} * p.n_out + kThreads - 1) / kThreads) : 0;
+  });
+  launch({adders, kThreads, 0, stream}, add_parts_kernel<type, planes>, products);
+}
+
+template <DType type, bool input_major>
+void launch_type(cudaStream_t stream, int rows, Products& products) {
+  constexpr int kManyPlanes = type == DType::i8 ? 2 : 1;
+  if (rows == Small::rows) return launch_shape<type, input_major, 2, Small>(stream, products);
+  if constexpr (type != DType::i8) {
+    if (rows == Large::rows) return launch_shape<type, input_major, kManyPlanes, Large>(stream, products);
+  }
+  launch_shape<type, input_major, kManyPlanes, Middle>(stream, products);
+}
+
+}  // namespace
+
+bool has_gemm(DType type) {
+  if (type == DType::f32) return false;
+  if (type == DType::f16 || type == DType::i8) return true;
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  return major >= 8;
+}
+
+int gemm_tile_rows(const MatMul& op) { return tile_rows(op.weight.type, op.x.n_row, op.weight.n_out); }
+
+std::size_t gemm_bytes(const MatMul& op) {
+  const Matrix& w = op.weight;
+  const std::int64_t n_row = op.x.n_row, parts = parts_for(gemm_tile_rows(op), n_row, w.n_out, w.n_in);
+  const std::int64_t numbers = planes_for(w.type, n_row) * n_row * padded(static_cast<int>(w.n_in));
+  return static_cast<std::size_t>(numbers * 2 + (4 * n_row + (parts > 1 ? parts * n_row * w.n_out : 0)) * 4);
+}
+
+void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products) {
+  with_type(type, [&](auto t) {
+    if constexpr (t() != DType::f32) {
+      input_major ? launch_type<t(), true>(stream, rows, products) : launch_type<t(), false>(stream, rows, products);
+    }
+  });
+}
+
+}  // namespace rwkv::cuda
