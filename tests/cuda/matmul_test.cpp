@@ -143,6 +143,53 @@ TEST(CudaMatMul, EqualsPlainLoopsWithoutTensorCoresForBf16) {
 }
 #endif
 
+// What has run once can be captured, and a graph does the same.
+TEST(CudaMatMul, ReplayOfAGraphIsBitEqual) {
+  for (const std::int64_t n_row : {1, 20}) {
+    Uploads upload;
+    auto x = floats(n_row * 544, 61), before = nans(n_row * 40);
+    std::vector<Weight> weights;
+    weights.push_back(stored(DType::f16, 40, 544, 62)), weights.push_back(stored(DType::i8, 40, 544, 63, kInputMajor));
+    std::vector<MatMul> group;
+    for (const Weight& w : weights) {
+      group.push_back({.x = {upload(x.data(), std::ssize(x)), n_row, 544},
+                       .weight = on_device(upload, w.matrix),
+                       .out = {upload(before.data(), std::ssize(before)), n_row, 40}});
+    }
+    const auto results = [&] {
+      std::vector<float> all(2 * n_row * 40);
+      for (int i = 0; i < 2; ++i) {
+        float* const out = group[i].out.data;
+        cuda::check(cudaMemcpy(all.data() + i * n_row * 40, out, n_row * 40 * 4, cudaMemcpyDeviceToHost));
+        cuda::check(cudaMemset(out, 0xff, n_row * 40 * 4));
+      }
+      cuda::check(cudaDeviceSynchronize());
+      return all;
+    };
+    cudaStream_t stream = nullptr;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t replay = nullptr;
+    cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    {
+      cuda::Scratch scratch;
+      cuda::matmul(stream, scratch, group);
+      cuda::check(cudaStreamSynchronize(stream));
+      const auto eager = results();
+      cuda::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+      cuda::matmul(stream, scratch, group);
+      cuda::check(cudaStreamEndCapture(stream, &graph));
+      cuda::check(cudaGraphInstantiate(&replay, graph, 0));
+      cuda::check(cudaGraphLaunch(replay, stream));
+      cuda::check(cudaStreamSynchronize(stream));
+      EXPECT_EQ(results(), eager);
+      EXPECT_FALSE(std::isnan(eager[0]));
+    }
+    cuda::check(cudaGraphExecDestroy(replay));
+    cuda::check(cudaGraphDestroy(graph));
+    cuda::check(cudaStreamDestroy(stream));
+  }
+}
+
 // Its largest number decides how a row of x is scaled for float16.
 TEST(CudaMatMul, RowsOfXMayBeTinyHugeOrZero) {
   for (const DType type : {DType::f16, DType::i8}) {
