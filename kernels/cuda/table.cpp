@@ -2,8 +2,12 @@
 #include "kernels/cuda/table.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/matmul.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/pointwise.h"
+#include "kernels/cuda/rwkv4.h"
+#include "kernels/cuda/rwkv5.h"
+#include "kernels/cuda/rwkv7.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -25,21 +29,32 @@ struct OnStream<launch> {
 template <auto launch>
 constexpr auto on_stream = &OnStream<launch>::run;
 
+void matmul_on_card(Device& device, std::span<const MatMul> group) {
+  CudaDevice& card = cuda_device(device);
+  const CurrentDevice current(card.ordinal());
+  matmul(card.stream(), card.scratch(), group);
+}
+
+constexpr Rwkv4Kernels kRwkv4{.wkv = on_stream<wkv4>};
+constexpr Rwkv5Kernels kRwkv5{.wkv = on_stream<linear_attention>};
+constexpr Rwkv6Kernels kRwkv6{.decay = on_stream<decay>, .wkv = on_stream<linear_attention>};
+constexpr Rwkv7Kernels kRwkv7{.prepare = on_stream<prepare7>, .wkv = on_stream<wkv7>, .output = on_stream<output7>};
+
 }  // namespace
 
 // A version whose kernels are not there yet is null.
 const KernelTable& table() {
   static const KernelTable table{.name = "CUDA",
-                                 .rounds_x = false,
+                                 .rounds_x = true,
                                  .common = {.embed = on_stream<embed>,
                                             .layer_norm = on_stream<layer_norm>,
-                                            .matmul = nullptr,
+                                            .matmul = matmul_on_card,
                                             .token_shift = on_stream<token_shift>,
                                             .head_norm = on_stream<head_norm>},
-                                 .rwkv4 = nullptr,
-                                 .rwkv5 = nullptr,
-                                 .rwkv6 = nullptr,
-                                 .rwkv7 = nullptr};
+                                 .rwkv4 = &kRwkv4,
+                                 .rwkv5 = &kRwkv5,
+                                 .rwkv6 = &kRwkv6,
+                                 .rwkv7 = &kRwkv7};
   return table;
 }
 
