@@ -78,6 +78,9 @@ Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const 
   return parts;
 }
 
+// Not for those who did not ask for it: the backend has run on an emulator only, on no card yet.
+constexpr bool kAutoTakesCuda = false;
+
 // Of a quantised file the embeddings tell the type of the rest.
 Strategy resolve(const Strategy& automatic, const CheckedCheckpoint& checkpoint) {
   const std::string type = checkpoint.stored_type();
@@ -86,7 +89,7 @@ Strategy resolve(const Strategy& automatic, const CheckedCheckpoint& checkpoint)
     if (type == name_of(quantization)) stored = {name_of(checkpoint.file->find("emb.weight")->type), quantization};
   }
   const KernelTable* const cuda = cuda_kernels();
-  return parse_strategy(resolve_auto(automatic, cuda && checkpoint.architecture->runs_on(*cuda), stored));
+  return parse_strategy(resolve_auto(automatic, kAutoTakesCuda && cuda && checkpoint.architecture->runs_on(*cuda), stored));
 }
 
 std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {
