@@ -71,6 +71,7 @@ struct Call {
   std::string (*check)(void* arguments);  // "" or what is wrong
   std::shared_ptr<void> arguments;
 };
-cudaError_t enqueue(const Launch& launch, cudaStream_t stream, const Call& call);
+// From here on the runtime owns the arguments: the thread that runs the kernel releases them.
+cudaError_t enqueue(const Launch& launch, cudaStream_t stream, Call call);
 
 }  // namespace cuemu

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <type_traits>
 
 #include "cuemu/core.h"
@@ -64,8 +65,8 @@ cudaError_t launch(const Launch& launch, cudaStream_t stream, void (*kernel)(Par
                    std::decay_t<Parameters>... arguments) {
   using Kernel = KernelCall<Parameters...>;
   (clear_padding(arguments), ...);
-  const auto call = std::make_shared<Kernel>(Kernel{kernel, {arguments...}});
-  return enqueue(launch, stream, {reinterpret_cast<const void*>(kernel), Kernel::run, Kernel::check, call});
+  auto call = std::make_shared<Kernel>(Kernel{kernel, {arguments...}});
+  return enqueue(launch, stream, {reinterpret_cast<const void*>(kernel), Kernel::run, Kernel::check, std::move(call)});
 }
 
 }  // namespace cuemu

@@ -69,7 +69,7 @@ std::string check_argument(const void* bytes, std::size_t size, bool is_pointer)
   return "";
 }
 
-cudaError_t enqueue(const Launch& launch, cudaStream_t handle, const Call& kernel) {
+cudaError_t enqueue(const Launch& launch, cudaStream_t handle, Call kernel) {
   return call([&] {
     Stream* const stream = stream_of(handle);
     if (stream == nullptr || stream->device != current_device_number()) return cudaErrorInvalidResourceHandle;
@@ -85,6 +85,7 @@ cudaError_t enqueue(const Launch& launch, cudaStream_t handle, const Call& kerne
       return wrong.empty();
     };
     task->run = [launch, kernel] { return run_grid(launch, kernel.run, kernel.arguments.get()); };
+    kernel.arguments.reset();
     return task->check() ? push(*stream, task) : cudaErrorLaunchFailure;
   });
 }
