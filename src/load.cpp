@@ -88,8 +88,8 @@ Strategy resolve(const Strategy& automatic, const CheckedCheckpoint& checkpoint)
   for (const Quantization quantization : {Quantization::i8, Quantization::i4}) {
     if (type == name_of(quantization)) stored = {name_of(checkpoint.file->find("emb.weight")->type), quantization};
   }
-  const KernelTable* const cuda = cuda_kernels();
-  return parse_strategy(resolve_auto(automatic, kAutoTakesCuda && cuda && checkpoint.architecture->runs_on(*cuda), stored));
+  const KernelTable* const cuda = kAutoTakesCuda ? cuda_kernels() : nullptr;
+  return parse_strategy(resolve_auto(automatic, cuda && checkpoint.architecture->runs_on(*cuda), stored));
 }
 
 std::vector<Placement> place_layers(const CheckedCheckpoint& checkpoint, std::string_view text) {

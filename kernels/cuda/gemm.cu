@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/weights.h"
 
@@ -23,7 +24,6 @@ namespace {
 constexpr int kDepth = 32;  // numbers along the input in a tile
 constexpr int kPad = 8;     // after each row of a tile: the 8 rows that ldmatrix reads at once are in different banks
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr unsigned kAll = 0xffffffffu;
 
 // Of a block: its tile, its warps, and how many tiles of x and W shared memory has.
 struct Small {
@@ -47,7 +47,6 @@ __device__ T narrowed(float x) {
 __device__ float widened(__half x) { return __half2float(x); }
 __device__ float widened(__nv_bfloat16 x) { return __bfloat162float(x); }
 
-__host__ __device__ int divided_up(int n, int by) { return (n + by - 1) / by; }
 __host__ __device__ int padded(int n_in) { return divided_up(n_in, kDepth) * kDepth; }
 
 // A product's scratch: x as 16-bit numbers [planes, n_row, padded(n_in)], 0 past n_in; then floats [n_row, 4]: what a sum has
@@ -57,12 +56,8 @@ __device__ float* row_facts(const Product& p, int planes) {
   return reinterpret_cast<float*>(static_cast<std::uint16_t*>(p.scratch) + planes * plane_numbers(p));
 }
 
-__device__ float warp_sum(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kAll, x, lanes);
-  return x;
-}
 __device__ float warp_max(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kAll, x, lanes));
+  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, lanes));
   return x;
 }
 
@@ -122,7 +117,7 @@ __device__ void finish_sum(const Product& p, int row, int column, float y) {
   if constexpr (std::is_same_v<Number<type>, __half>) {
     const float* const facts = row_facts(p, planes) + 4 * row;
     y *= facts[0];
-    if constexpr (type == DType::i8) y = p.rx[column] * (y + 128.5f * facts[3]) + facts[2] + p.mx[column] * facts[1];
+    if constexpr (type == DType::i8) y = sum_of_i8(p, column, y, facts[3], facts[2], facts[1]);
   }
   finish(p, row, column, y);
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 #include "kernels/cuda/weights.h"
 
 namespace rwkv::cuda {
@@ -26,7 +27,6 @@ template <DType type, int rows>
 constexpr int kQuadStride = kChunk<rows> / (kVector<type> / 4) + 4;
 template <DType type, int rows>
 constexpr int kRowStride = kQuadStride<type, rows>*(kVector<type> / 4);
-constexpr unsigned kAll = 0xffffffffu;
 
 // Rows of W of a thread: each number of x read from shared memory is for so many. One of i4 and i8 has more numbers to 16
 // bytes.
@@ -50,11 +50,6 @@ constexpr int kBlocks = rows > 8 || (type == DType::i4 && rows > 4) ? 1
 struct Sums {
   float x = 0.0f, my = 0.0f, ry = 0.0f;  // of x, x my, x ry
 };
-
-__device__ float warp_sum(float x, int lanes) {
-  for (int l = lanes / 2; l > 0; l /= 2) x += __shfl_xor_sync(kAll, x, l);
-  return x;
-}
 
 // Numbers [k0, k0 + n) of all rows of x, 0 for rows that are not there, n at most kChunk. In the order of vectors:
 // quad c of vector v at xs[row][c][v].
@@ -212,7 +207,7 @@ __global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel
       for (int w = 0; w < kSharers<rows>; ++w) {
         for (int s = 0; s < 3; ++s) total[s] += part[r % kWarps + w * rows][r / kWarps][s];
       }
-      y = p.rx[first + m] * (y + 128.5f * total[2]) + total[1] + p.mx[first + m] * total[0];
+      y = sum_of_i8(p, first + m, y, total[2], total[1], total[0]);
     }
     finish(p, r, first + m, y);
   }

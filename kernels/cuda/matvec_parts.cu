@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 #include "kernels/cuda/weights.h"
 
 namespace rwkv::cuda {
@@ -20,9 +21,6 @@ constexpr int kPart = kThreads;                 // a thread looks at one number 
 constexpr int kWidth = 8, kTile = 32 * kWidth;  // columns of a thread and of a block
 constexpr int kMostRows = 8;                    // of x in a block
 constexpr int kAhead = 4;                       // rows of W^T on their way to a thread
-constexpr unsigned kAll = 0xffffffffu;
-
-__host__ __device__ int divided_up(int n, int by) { return (n + by - 1) / by; }
 
 // Column c of a lane, within the tile: those of four bytes of i4 are in two runs.
 template <DType type>
@@ -65,11 +63,6 @@ struct Eight {
     }
   }
 };
-
-__device__ float warp_sum(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kAll, x, lanes);
-  return x;
-}
 
 // The three sums of a part of each row of x, of which this thread has numbers k.
 template <int rows>
@@ -115,7 +108,7 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
     const std::int64_t after = std::int64_t{n_part} * p.n_row * p.n_out;
     sum_x<rows>(p, x, my_k, n_row, sums + after + 3 * (std::int64_t{part} * p.n_row + first_row));
   }
-  const unsigned votes = __ballot_sync(kAll, used);
+  const unsigned votes = __ballot_sync(kWholeWarp, used);
   if (lane == 0) counts[warp] = __popc(votes);
   __syncthreads();
   int n_used = 0, at = __popc(votes & ((1u << lane) - 1));
@@ -195,7 +188,7 @@ __global__ void __launch_bounds__(kAdders) add_parts_kernel(const __grid_constan
     for (int part = 0; part < n_part; ++part) {
       UNROLL for (int s = 0; s < 3; ++s) total[s] += sums[n_part * stride + 3 * (std::int64_t{part} * p.n_row + row) + s];
     }
-    y = p.rx[column] * (y + 128.5f * total[2]) + total[1] + p.mx[column] * total[0];
+    y = sum_of_i8(p, column, y, total[2], total[1], total[0]);
   }
   finish(p, row, column, y);
 }

@@ -9,17 +9,13 @@
 #include <cuda_fp16.h>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 
 namespace rwkv::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-
-__device__ float warp_sum(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
-  return x;
-}
 
 // The sum over a block of kThreads, in every thread. part: [kWarps], shared, for this sum alone.
 __device__ float block_sum(float x, float* part) {

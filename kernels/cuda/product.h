@@ -47,6 +47,8 @@ struct Products {
 };
 static_assert(std::has_unique_object_representations_v<Products> && sizeof(Products) <= 4096);
 
+__host__ __device__ inline int divided_up(int n, int by) { return (n + by - 1) / by; }
+
 Product to_product(const MatMul& op);  // without scratch
 
 // The one that block `block` of the grid works for.
@@ -80,6 +82,11 @@ __device__ inline void finish(const Product& p, int row, int column, float y) {
   if (p.gate) y *= p.gate[at];
   if (p.add) y += p.out[at];
   p.out[at] = y;
+}
+
+// The sum x W^T of an i8 matrix from that over x ry (q - 128), and the sums of x ry, of x my and of x.
+__device__ inline float sum_of_i8(const Product& p, int column, float y, float of_ry, float of_my, float of_x) {
+  return p.rx[column] * (y + 128.5f * of_ry) + of_my + p.mx[column] * of_x;
 }
 
 // A kernel for each type of weights: body(std::integral_constant<DType, type>()).

@@ -11,6 +11,7 @@
 #include "kernels/cuda/rwkv7.h"
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/warp.h"
 #include "kernels/cuda/ptx.h"
 
 namespace rwkv::cuda {
@@ -18,14 +19,8 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
-constexpr unsigned kWholeWarp = 0xffffffffu;
 
 unsigned blocks(std::int64_t n, std::int64_t per_block) { return static_cast<unsigned>((n + per_block - 1) / per_block); }
-
-__device__ float warp_sum(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(kWholeWarp, x, lanes);
-  return x;
-}
 
 // Prepare and output: a warp takes a head of n values of row blockIdx.x. A lane reads what it needs for its first kPerLane
 // values at once, as one token's kernel takes as long as its reads that wait for each other; heads of up to 64 have no more.
