@@ -2,6 +2,7 @@
 #include "forward.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace rwkv {
 namespace {
@@ -16,10 +17,10 @@ T* upload(Device& device, Workspace& workspace, const std::vector<T>& values) {
   return memory;
 }
 
-// [n_layer][slots][n_seq]
-std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout) {
+// [blocks of the stage][slots][n_seq]
+std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
   std::vector<float*> pointers;
-  for (std::size_t layer = 0; layer < layout.devices.size(); ++layer) {
+  for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
     for (std::size_t slot = 0; slot < layout.slots.size(); ++slot) {
       for (const Piece& piece : pieces) pointers.push_back(piece.state->slot(layer, slot));
     }
@@ -27,47 +28,71 @@ std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayo
   return pointers;
 }
 
+// From device to device, through host memory where both have their own.
+void hand_over(Device& from, Rows rows, Device& to, Rows out) {
+  const std::size_t n = static_cast<std::size_t>(rows.n_row * rows.n_col), bytes = n * sizeof(float);
+  if (n == 0) return;
+  if (from.is_host()) return to.upload(out.data, rows.data, bytes);
+  if (to.is_host()) return from.download(out.data, rows.data, bytes);
+  std::vector<float> host(n);
+  from.download(host.data(), rows.data, bytes);
+  to.upload(out.data, host.data(), bytes);
+}
+
 }  // namespace
 
 // Tries only: in the child of a fork() the lock may be held for ever by a thread that is not there.
-std::unique_ptr<Workspace> Model::Impl::take_workspace() const {
-  const std::unique_lock lock(workspaces_lock_, std::try_to_lock);
-  if (!lock || workspaces_.empty()) return std::make_unique<Workspace>(*device);
-  auto workspace = std::move(workspaces_.back());
-  workspaces_.pop_back();
-  return workspace;
+Workspaces Model::Impl::take_workspaces() const {
+  Workspaces taken;
+  if (const std::unique_lock lock(workspaces_lock_, std::try_to_lock); lock && !workspaces_.empty()) {
+    taken = std::move(workspaces_.back());
+    workspaces_.pop_back();
+    return taken;
+  }
+  for (const auto& device : devices) taken.emplace_back(*device);
+  return taken;
 }
 
-void Model::Impl::give_back(std::unique_ptr<Workspace> workspace) const {
-  workspace->release({0, 0});
+void Model::Impl::give_back(Workspaces workspaces) const {
   const std::unique_lock lock(workspaces_lock_, std::try_to_lock);
-  if (lock) workspaces_.push_back(std::move(workspace));
+  if (lock) workspaces_.push_back(std::move(workspaces));
 }
 
-void Model::Impl::run(std::span<const Piece> pieces, const Poll& poll) const {
-  auto workspace = take_workspace();
+void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
   std::vector<std::int32_t> tokens, offsets{0};
   for (const Piece& piece : pieces) {
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
     offsets.push_back(static_cast<std::int32_t>(tokens.size()));
   }
   const auto n_row = static_cast<std::int64_t>(tokens.size()), n_seq = static_cast<std::int64_t>(pieces.size());
-  const Batch batch{n_seq, n_row, upload(*device, *workspace, offsets)};
-  float* const* slots = upload(*device, *workspace, slot_pointers(pieces, *state_layout));
-  Pass pass(*device, *workspace, poll, batch, workspace->rows(n_row, config.n_embd),
-            architecture->carries_v_first ? workspace->rows(n_row, config.n_att) : Rows{});
-  stem.run(pass, upload(*device, *workspace, tokens));
-  for (const auto& block : blocks) {
-    pass.run(*block, slots);
-    slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;
+  std::optional<Pass> before;  // of the previous stage
+  for (const Stage& stage : stages) {
+    Device& device = *devices[stage.device];
+    Workspace& workspace = workspaces[stage.device];
+    Pass pass(device, workspace, poll, {n_seq, n_row, upload(device, workspace, offsets)}, workspace.rows(n_row, config.n_embd),
+              architecture->carries_v_first ? workspace.rows(n_row, config.n_att) : Rows{});
+    if (!before) {
+      stem.run(pass, upload(device, workspace, tokens));
+    } else {
+      hand_over(before->device(), before->x, device, pass.x);
+      if (stage.first < stage.end) hand_over(before->device(), before->v_first, device, pass.v_first);
+    }
+    float* const* slots = upload(device, workspace, slot_pointers(pieces, *state_layout, stage));
+    for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
+      pass.run(*blocks[layer], slots);
+      slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;
+    }
+    before.emplace(pass);
   }
-  run_head(*workspace, pass.x, pieces, poll);
+  run_head(*before, workspaces[stages.back().device], pieces, poll);
   for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
-  give_back(std::move(workspace));
+  for (Workspace& workspace : workspaces) workspace.release({0, 0});
 }
 
 // Gathers the rows whose logits are wanted, so that the head's weights are read once for many sequences.
-void Model::Impl::run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces, const Poll& poll) const {
+void Model::Impl::run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const {
+  Device& device = pass.device();
+  const Rows x = pass.x;
   struct Wanted {
     const float* row;  // [C], on the device
     float* logits;     // [n_vocab], on the host
@@ -89,10 +114,10 @@ void Model::Impl::run_head(Workspace& workspace, Rows x, std::span<const Piece> 
     const std::int64_t n = std::min(at_once, n_wanted - first);
     const Workspace::Mark mark = workspace.mark();
     const Rows rows = workspace.rows(n, x.n_col), logits = workspace.rows(n, config.n_vocab);
-    for (std::int64_t i = 0; i < n; ++i) device->copy(rows.data + i * x.n_col, wanted[first + i].row, x.n_col * sizeof(float));
-    head.run(*device, rows, logits);
+    for (std::int64_t i = 0; i < n; ++i) device.copy(rows.data + i * x.n_col, wanted[first + i].row, x.n_col * sizeof(float));
+    head.run(device, rows, logits);
     for (std::int64_t i = 0; i < n; ++i) {
-      device->download(wanted[first + i].logits, logits.data + i * config.n_vocab, config.n_vocab * sizeof(float));
+      device.download(wanted[first + i].logits, logits.data + i * config.n_vocab, config.n_vocab * sizeof(float));
     }
     workspace.release(mark);
   }

@@ -26,10 +26,21 @@ struct Piece {
   std::span<float> logits;  // [n_vocab] for the last of `tokens`, [tokens, n_vocab] for all, or empty
 };
 
+// Consecutive layers on one device: blocks first to end - 1; in front of the first stage's the stem, behind the last one's the
+// head, which may have the stage to itself.
+struct Stage {
+  std::size_t device;  // of Model::Impl::devices
+  std::size_t first, end;
+};
+
+// What one call works in: one for each device.
+using Workspaces = std::vector<Workspace>;
+
 struct Model::Impl {
   ModelConfig config;
   const Architecture* architecture = nullptr;
-  std::shared_ptr<Device> device;
+  std::vector<std::shared_ptr<Device>> devices;  // each once, in the order of their layers
+  std::vector<Stage> stages;
   WeightMemory memory;  // owns the weights
   Stem stem;
   std::vector<std::unique_ptr<Block>> blocks;
@@ -45,13 +56,13 @@ struct Model::Impl {
                   const Poll& poll) const;
 
  private:
-  void run(std::span<const Piece> pieces, const Poll& poll) const;
-  void run_head(Workspace& workspace, Rows x, std::span<const Piece> pieces, const Poll& poll) const;
-  [[nodiscard]] std::unique_ptr<Workspace> take_workspace() const;
-  void give_back(std::unique_ptr<Workspace> workspace) const;
+  void run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;
+  void run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const;
+  [[nodiscard]] Workspaces take_workspaces() const;
+  void give_back(Workspaces workspaces) const;
 
   mutable std::mutex workspaces_lock_;
-  mutable std::vector<std::unique_ptr<Workspace>> workspaces_;  // those no forward is using
+  mutable std::vector<Workspaces> workspaces_;  // those no forward is using
 };
 
 }  // namespace rwkv

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "devices.h"
 #include "message.h"
@@ -58,22 +59,21 @@ struct Parts {
   std::vector<std::vector<float>> initial_s;  // [n_layer]
 };
 
-// Runs over the whole model, to check, to measure or to load it: what `loader(placement)` makes decides. No placements: any.
+// Runs over the whole model, to check, to measure or to load it: what `loader(layer)` makes decides. The last layer is the
+// head.
 template <class MakeLoader>
-Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const MakeLoader& loader,
-                 std::vector<Placement> placements) {
+Parts load_parts(const CheckedCheckpoint& checkpoint, const LoadLog& log, const MakeLoader& loader) {
   const ModelConfig& config = checkpoint.config;
-  placements.resize(config.n_layer + 1);
   Parts parts;
-  WeightLoader first = loader(placements.front());
+  WeightLoader first = loader(0);
   parts.stem = Stem::load(first, config);
   for (int layer = 0; layer < config.n_layer && log.problems.size() < kManyProblems; ++layer) {
-    WeightLoader load = loader(placements[layer]);
+    WeightLoader load = loader(layer);
     load.set_prefix(message("blocks.", layer, "."));
     parts.blocks.push_back(checkpoint.architecture->load_block(load, config, layer));
     parts.initial_s.push_back(load_time_state(load, config));
   }
-  WeightLoader last = loader(placements.back());
+  WeightLoader last = loader(config.n_layer);
   parts.head = Head::load(last, config);
   return parts;
 }
@@ -116,38 +116,63 @@ std::int64_t parameters_of(const Checkpoint& file, const TensorInfo& tensor) {
 
 constexpr int kMostThreads = 4096;
 
-// One device serves all layers.
-std::shared_ptr<Device> open_devices(const std::vector<Placement>& placements, int threads) {
+// Each that is named, once, and the stages of layers on them.
+void open_devices(Model::Impl& model, int threads) {
   if (threads < 0 || threads > kMostThreads) {
     throw ArgumentError(message("threads is ", threads, "; it must be 0 (one per core) to ", kMostThreads));
   }
-  const DeviceId first = placements.front().device;
-  for (const Placement& placement : placements) {
-    if (placement.device != first) {
-      throw DeviceError(message("strategy asks for ", name_of(first), " and ", name_of(placement.device),
-                                ", but layers on two devices are not supported yet; use one"));
+  std::vector<DeviceId> opened;
+  for (std::size_t layer = 0; layer < model.placements.size(); ++layer) {
+    const Placement& placement = model.placements[layer];
+    if (placement.streamed && placement.device.kind != DeviceKind::cpu) {
+      throw DeviceError(
+          message("strategy asks for layers streamed to ", name_of(placement.device), ", which is not supported yet"));
     }
-    if (placement.streamed && first.kind != DeviceKind::cpu) {
-      throw DeviceError(message("strategy asks for layers streamed to ", name_of(first), ", which is not supported yet"));
+    const auto device = static_cast<std::size_t>(std::ranges::find(opened, placement.device) - opened.begin());
+    if (device == opened.size()) {
+      opened.push_back(placement.device);
+      model.devices.push_back(open_device(placement.device, threads));
+      if (!model.architecture->runs_on(model.devices.back()->kernels())) {
+        throw DeviceError(message(model.devices.back()->name(), " cannot run RWKV-", model.config.version));
+      }
     }
+    if (model.stages.empty() || model.stages.back().device != device) model.stages.push_back({device, layer, layer});
+    if (layer + 1 < model.placements.size()) ++model.stages.back().end;  // the last one is the head
   }
-  return open_device(first, threads);
+}
+
+// Number of the device of a layer; the last layer is the head.
+std::size_t device_of(const Model::Impl& model, std::size_t layer) {
+  const auto after = std::ranges::find_if(model.stages, [&](const Stage& stage) { return layer < stage.first; });
+  return std::prev(after)->device;
 }
 
 // Says so before the system's own way of saying so, which ends the process.
-void require_memory(const CheckedCheckpoint& checkpoint, const std::vector<Placement>& placements, const Device& device) {
+void require_memory(const CheckedCheckpoint& checkpoint, const Model::Impl& model) {
   LoadLog log;
-  load_parts(
-      checkpoint, log, [&](const Placement& placement) { return WeightLoader(*checkpoint.file, log, placement); }, placements);
-  const std::int64_t available = device.available_memory();
-  if (log.weight_bytes <= available) return;
-  throw OutOfMemoryError(message(checkpoint.file->path(), ": needs ", log.weight_bytes / kMiB, " MiB for its weights, ",
-                                 available / kMiB, " MiB are available on ", device.name(),
-                                 "; a smaller type of weights (fp16, bf16, fp16i8, fp16i4) needs less"));
+  std::vector<std::int64_t> needed(model.devices.size());
+  std::size_t device = 0;
+  std::int64_t measured = 0;
+  const auto count = [&] { needed[device] += log.weight_bytes - std::exchange(measured, log.weight_bytes); };
+  load_parts(checkpoint, log, [&](int layer) {
+    count();
+    device = device_of(model, layer);
+    return WeightLoader(*checkpoint.file, log, model.placements[layer]);
+  });
+  count();
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    const std::int64_t available = model.devices[i]->available_memory();
+    if (needed[i] <= available) continue;
+    throw OutOfMemoryError(message(checkpoint.file->path(), ": needs ", needed[i] / kMiB, " MiB for its weights, ",
+                                   available / kMiB, " MiB are available on ", model.devices[i]->name(),
+                                   "; a smaller type of weights (fp16, bf16, fp16i8, fp16i4) needs less"));
+  }
 }
 
 StateLayout make_layout(const Model::Impl& model, std::uint64_t fingerprint, std::vector<std::vector<float>> initial_s) {
-  StateLayout layout(model.config, fingerprint, model.device);
+  std::vector<std::shared_ptr<Device>> devices;
+  for (int layer = 0; layer < model.config.n_layer; ++layer) devices.push_back(model.devices[device_of(model, layer)]);
+  StateLayout layout(model.config, fingerprint, std::move(devices));
   layout.initial_s = std::move(initial_s);
   return layout;
 }
@@ -178,7 +203,7 @@ CheckedCheckpoint check_checkpoint(std::unique_ptr<Checkpoint> opened, const Loa
   checked.config.head_norm_eps = head_norm_eps(file, options);
 
   LoadLog log;
-  load_parts(checked, log, [&](const Placement&) { return WeightLoader(file, log, {}); }, {});
+  load_parts(checked, log, [&](int) { return WeightLoader(file, log, {}); });
   require_complete(file, log);
   for (const TensorInfo& tensor : file.tensors()) {
     if (!log.used.contains(tensor.name) && tensor.name != kTokenizer) checked.unused.push_back(tensor.name);
@@ -194,22 +219,19 @@ std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoin
   model->architecture = checkpoint.architecture;
   model->unused = checkpoint.unused;
   model->placements = place_layers(checkpoint, strategy);
-  model->device = open_devices(model->placements, options.threads);
-  if (!model->architecture->runs_on(model->device->kernels())) {
-    throw DeviceError(message(model->device->name(), " cannot run RWKV-", model->config.version));
-  }
-  require_memory(checkpoint, model->placements, *model->device);
+  open_devices(*model, options.threads);
+  require_memory(checkpoint, *model);
 
   LoadLog log;
   std::int64_t total = 0;
   for (const TensorInfo& tensor : file.tensors()) total += tensor.count() * bytes_of(tensor.type);
   if (options.progress) log.progress = [&](std::int64_t done) { options.progress(std::min(done, total), total); };
-  const auto loader = [&](const Placement& placement) {
-    return WeightLoader(file, log, *model->device, placement, model->memory);
+  const auto loader = [&](int layer) {
+    return WeightLoader(file, log, *model->devices[device_of(*model, layer)], model->placements[layer], model->memory);
   };
   Parts parts;
   try {
-    parts = load_parts(checkpoint, log, loader, model->placements);
+    parts = load_parts(checkpoint, log, loader);
   } catch (const OutOfMemoryError& error) {
     throw OutOfMemoryError(message(file.path(), ": ", error.what(), ", after ", log.weight_bytes / kMiB, " MiB of weights"));
   }

@@ -103,7 +103,8 @@ State Model::new_state() const { return State(initial_state(impl_->state_layout)
 std::string Model::placement() const {
   const auto& placements = impl_->placements;
   const int n_layer = impl_->config.n_layer;
-  std::string text = impl_->device->name();
+  std::string text;
+  for (const auto& device : impl_->devices) text += (text.empty() ? "" : ", ") + device->name();
   for (std::size_t first = 0, end; first < placements.size(); first = end) {
     end = first + 1;
     while (end < placements.size() && placements[end] == placements[first]) ++end;
@@ -143,10 +144,11 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
 
 void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
                              const Poll& poll) const {
+  Workspaces workspaces = take_workspaces();
   std::vector<Piece> round;
   std::size_t rows = 0;
   const auto run_round = [&] {
-    if (!round.empty()) run(round, poll);
+    if (!round.empty()) run(round, workspaces, poll);
     round.clear();
     rows = 0;
   };
@@ -166,6 +168,7 @@ void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::I
     }
   }
   run_round();
+  give_back(std::move(workspaces));
 }
 
 }  // namespace rwkv

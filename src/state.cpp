@@ -9,12 +9,12 @@
 
 namespace rwkv {
 
-StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, const std::shared_ptr<Device>& device)
+StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, std::vector<std::shared_ptr<Device>> of_layers)
     : config(c),
       fingerprint(model),
       slots(find_architecture(c.version)->state_slots(c)),
       offsets{0},
-      devices(c.n_layer, device) {
+      devices(std::move(of_layers)) {
   for (const Slot& slot : slots) offsets.push_back(offsets.back() + slot.count());
   initial_s.resize(devices.size());
 }
@@ -153,7 +153,7 @@ State::State(const Snapshot& snapshot) {
   if (c.n_layer < 1 || c.n_layer > std::ssize(snapshot.arrays)) {
     throw StateError(message("snapshot: ", snapshot.arrays.size(), " arrays cannot be those of ", c.n_layer, " layers"));
   }
-  auto layout = std::make_shared<const StateLayout>(c, snapshot.fingerprint, open_device({}, 1));
+  auto layout = std::make_shared<const StateLayout>(c, snapshot.fingerprint, std::vector(c.n_layer, open_device({}, 1)));
   layout->check(snapshot.arrays);
   impl_ = std::make_unique<Impl>(std::move(layout));
   assign(snapshot.arrays);

@@ -22,8 +22,8 @@ struct StateLayout {
   std::vector<std::shared_ptr<Device>> devices;  // [n_layer]
   std::vector<std::vector<float>> initial_s;     // [n_layer], S at the start of a text; empty: zero
 
-  // Without initial values; the same device for all layers.
-  StateLayout(const ModelConfig& config, std::uint64_t fingerprint, const std::shared_ptr<Device>& device);
+  // Without initial values; devices: [n_layer].
+  StateLayout(const ModelConfig& config, std::uint64_t fingerprint, std::vector<std::shared_ptr<Device>> devices);
 
   // Throws StateError unless these are all of a state's arrays, in order.
   void check(std::span<const State::Array> arrays) const;

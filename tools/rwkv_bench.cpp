@@ -44,7 +44,7 @@ Written run_results(const Options& o, int threads) {
   for (const Workload& workload : workloads) {
     results.push_back(measure(workload, meter, o.repeat, [&] { progress.update(++done, total); }));
     if (workload.what == "decode")
-      results.back().zero_share = zero_share(*loaded.impl->device, [&] { workload.run(workload.steps); });
+      results.back().zero_share = zero_share(*loaded.impl->devices.front(), [&] { workload.run(workload.steps); });
   }
   progress.clear();
   results.push_back(load);

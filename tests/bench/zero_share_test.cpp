@@ -69,7 +69,7 @@ TEST(ZeroShare, OfRandomWeightsIsAHalf) {
   const auto impl = load_model(checked, "cpu fp32", {.threads = 1});
   const Model model = make_model(impl);
   const Text text = Text::spread(model);
-  const auto share = zero_share(*impl->device, [&] {
+  const auto share = zero_share(*impl->devices.front(), [&] {
     State state = model.new_state();
     std::vector<float> logits(model.config().n_vocab);
     for (std::int64_t i = 0; i < 50; ++i) {

@@ -64,10 +64,21 @@ TEST_F(CudaMachine, VersionsWithoutKernelsAreRefusedByNameAndAutoTakesTheCpu) {
   }
 }
 
-TEST_F(CudaMachine, TwoDevicesAndStreamingAreRefusedByName) {
+TEST_F(CudaMachine, TwoCardsShareTheLayers) {
   cuemu::config().n_device = 2;
-  EXPECT_NE(error_of("cuda fp16 *1 -> cpu fp32").find("cuda and cpu"), std::string::npos);
-  EXPECT_NE(error_of("cuda fp16 -> cuda:1 fp16").find("cuda and cuda:1"), std::string::npos);
+  for (const VersionModel& version : kVersionModels) {
+    const auto tokens = load_golden(version.file).tokens;
+    const std::vector<std::size_t> lengths = {3, 1, 19};
+    const Result expected = result_of(version.file, "cuda fp16", tokens, lengths);
+    for (const char* split : {"cuda fp16 -> cuda:1 fp16", "cuda:1 fp16 *1 -> cuda fp16 *2 -> cuda:1 fp16"}) {
+      const Result found = result_of(version.file, split, tokens, lengths);
+      EXPECT_EQ(found.logits, expected.logits) << split;  // the same launches
+      EXPECT_EQ(found.state, expected.state) << split;
+    }
+  }
+}
+
+TEST_F(CudaMachine, StreamingIsRefusedByName) {
   EXPECT_NE(error_of("cuda fp16 *1+").find("streamed to cuda"), std::string::npos);
 }
 
