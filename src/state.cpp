@@ -13,10 +13,19 @@ StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, std::vector<
     : config(c),
       fingerprint(model),
       slots(find_architecture(c.version)->state_slots(c)),
-      offsets{0},
       devices(std::move(of_layers)) {
-  for (const Slot& slot : slots) offsets.push_back(offsets.back() + slot.count());
+  constexpr std::int64_t kAligned = 16;  // floats: what kernels load at once, and more
+  for (const Slot& slot : slots) {
+    offsets.push_back(block_floats);
+    block_floats += (slot.count() + kAligned - 1) / kAligned * kAligned;
+  }
   initial_s.resize(devices.size());
+}
+
+std::int64_t StateLayout::bytes() const {
+  std::int64_t floats = 0;
+  for (const Slot& slot : slots) floats += slot.count();
+  return floats * static_cast<std::int64_t>(sizeof(float) * devices.size());
 }
 
 void StateLayout::check(std::span<const State::Array> arrays) const {
@@ -51,9 +60,9 @@ void State::Impl::copy_from(const Impl& other) {
 std::unique_ptr<State::Impl> initial_state(std::shared_ptr<const StateLayout> layout) {
   auto state = std::make_unique<State::Impl>(std::move(layout));
   const StateLayout& l = *state->layout;
-  std::vector<float> start(l.offsets.back());
+  std::vector<float> start(l.block_floats);
   for (std::size_t i = 0; i < l.slots.size(); ++i) {
-    std::fill(start.begin() + l.offsets[i], start.begin() + l.offsets[i + 1], l.slots[i].initial);
+    std::fill_n(start.begin() + l.offsets[i], l.slots[i].count(), l.slots[i].initial);
   }
   for (std::size_t layer = 0; layer < l.devices.size(); ++layer) {
     l.devices[layer]->upload(state->blocks[layer].data(), start.data(), start.size() * sizeof(float));
@@ -88,7 +97,7 @@ State& State::operator=(const State& other) {
 std::int64_t State::tokens_seen() const noexcept { return impl_ ? impl_->tokens_seen : 0; }
 
 std::int64_t State::bytes() const noexcept {
-  return impl_ ? impl_->layout->block_bytes() * static_cast<std::int64_t>(impl_->blocks.size()) : 0;
+  return impl_ ? impl_->layout->bytes() : 0;
 }
 
 std::vector<State::Array> State::arrays() const {

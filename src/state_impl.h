@@ -18,7 +18,8 @@ struct StateLayout {
   ModelConfig config;
   std::uint64_t fingerprint = 0;                 // of the model's weights, whatever their type
   std::vector<Slot> slots;                       // of a block
-  std::vector<std::int64_t> offsets;             // [slots + 1], in floats from the start of the block's buffer
+  std::vector<std::int64_t> offsets;             // [slots], in floats from the start of the block's buffer
+  std::int64_t block_floats = 0;                 // of that buffer
   std::vector<std::shared_ptr<Device>> devices;  // [n_layer]
   std::vector<std::vector<float>> initial_s;     // [n_layer], S at the start of a text; empty: zero
 
@@ -28,7 +29,9 @@ struct StateLayout {
   // Throws StateError unless these are all of a state's arrays, in order.
   void check(std::span<const State::Array> arrays) const;
 
-  [[nodiscard]] std::int64_t block_bytes() const { return offsets.back() * static_cast<std::int64_t>(sizeof(float)); }
+  // Of a state's arrays, and of what it takes on the devices: each array there begins at a multiple of 64 bytes.
+  [[nodiscard]] std::int64_t bytes() const;
+  [[nodiscard]] std::int64_t block_bytes() const { return block_floats * static_cast<std::int64_t>(sizeof(float)); }
 };
 
 struct State::Impl {

@@ -34,6 +34,16 @@ TEST_P(StateValue, ViewsShowTheArraysAndWritingToThemChangesTheState) {
   EXPECT_EQ(state_.arrays()[1].values[3], 7.5f);
 }
 
+// 40 channels, so that it is not the sizes that align them.
+TEST_P(StateValue, ArraysBeginAtMultiplesOf64BytesAndOnlyTheirValuesCount) {
+  std::size_t bytes = 0;
+  for (const State::View& view : state_.views()) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.values.data()) % 64, 0u) << view.name;
+    bytes += view.values.size_bytes();
+  }
+  EXPECT_EQ(state_.bytes(), static_cast<std::int64_t>(bytes));
+}
+
 TEST_P(StateValue, EqualsACopyUntilOneValueDiffers) {
   State copy = state_;
   EXPECT_TRUE(copy == state_);
