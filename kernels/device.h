@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+
+#include "kernels/copy_queue.h"
 
 namespace rwkv {
 
@@ -36,6 +39,13 @@ class Device {
 
   // Within the device.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+
+  // Copies beside the kernels, for weights that do not fit; null where the device's memory is the host's.
+  [[nodiscard]] virtual std::unique_ptr<CopyQueue> copy_queue() = 0;
+
+  // Kernels hand at most so many bytes of the device's own memory to each other (CommonKernels::scratch_bytes): once this has
+  // returned, they allocate nothing. Throws OutOfMemoryError.
+  virtual void reserve_scratch(std::size_t bytes) = 0;
 
   // Calls task(0) .. task(n - 1), each once, on the host's threads that serve this device, the calling one among them; returns
   // when all are done. Tasks do not throw.

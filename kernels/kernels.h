@@ -78,6 +78,7 @@ struct CommonKernels {
   void (*matmul)(Device&, std::span<const MatMul>);  // a group is one parallel region
   void (*token_shift)(Device&, const Batch&, const TokenShift&);
   void (*head_norm)(Device&, const HeadNorm&);
+  std::size_t (*scratch_bytes)(Device&, const MatMul&);  // that matmul takes for a product, see Device; null: none
 };
 
 struct KernelTable {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/device.h"
 
+#include "kernels/cuda/copy_queue.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/table.h"
 
@@ -79,6 +80,16 @@ void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()));
+}
+
+std::unique_ptr<CopyQueue> CudaDevice::copy_queue() {
+  const CurrentDevice current(ordinal_);
+  return std::make_unique<CopyStream>(ordinal_, stream());
+}
+
+void CudaDevice::reserve_scratch(std::size_t bytes) {
+  const CurrentDevice current(ordinal_);
+  if (bytes > 0) static_cast<void>(scratch().use(stream(), bytes));
 }
 
 void CudaDevice::parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) { pool_.parallel_for(n, task); }

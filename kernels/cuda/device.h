@@ -28,6 +28,8 @@ class CudaDevice final : public Device {
   void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override;
   void download(void* host, const void* device, std::size_t bytes) override;  // waits for it
   void copy(void* to, const void* from, std::size_t bytes) override;          // does not
+  [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override;
+  void reserve_scratch(std::size_t bytes) override;
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;
 
   [[nodiscard]] int ordinal() const noexcept { return ordinal_; }

@@ -35,12 +35,6 @@ Kind kind_of(const MatMul& op) {
   return {w.input_major ? Kernel::parts : Kernel::matvec, w.type, w.input_major, rows};
 }
 
-std::size_t scratch_bytes(const MatMul& op) {
-  const Kernel kernel = kind_of(op).kernel;
-  const std::size_t bytes = kernel == Kernel::parts ? matvec_parts_bytes(op) : kernel == Kernel::gemm ? gemm_bytes(op) : 0;
-  return (bytes + 255) / 256 * 256;
-}
-
 void launch_products(cudaStream_t stream, const Kind& kind, Products& products) {
   switch (kind.kernel) {
     case Kernel::matvec:
@@ -80,6 +74,12 @@ Product to_product(const MatMul& op) {
   const std::int64_t row_bytes = bytes_of(w.type, w.input_major ? w.n_out : w.n_in);
   p.aligned = (reinterpret_cast<std::uintptr_t>(w.data) | static_cast<std::uintptr_t>(row_bytes)) % 16 == 0;
   return p;
+}
+
+std::size_t scratch_bytes(const MatMul& op) {
+  const Kernel kernel = kind_of(op).kernel;
+  const std::size_t bytes = kernel == Kernel::parts ? matvec_parts_bytes(op) : kernel == Kernel::gemm ? gemm_bytes(op) : 0;
+  return (bytes + 255) / 256 * 256;
 }
 
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group) {

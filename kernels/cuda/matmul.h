@@ -14,4 +14,7 @@ namespace rwkv::cuda {
 // The products of a group do not depend on each other. Those of a type that have as many rows are one launch.
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group);
 
+// That it takes for a product of a group.
+std::size_t scratch_bytes(const MatMul& op);
+
 }  // namespace rwkv::cuda

@@ -51,6 +51,8 @@ class Event {
 
   void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream)); }
   void synchronize() const { check(cudaEventSynchronize(event_)); }  // at once if it was never recorded
+  // What the stream gets from now on runs after what was recorded.
+  void wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_)); }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -59,7 +61,14 @@ class Event {
 // Host memory that devices reach by themselves.
 class PinnedMemory {
  public:
-  explicit PinnedMemory(std::size_t bytes) { check(cudaHostAlloc(&data_, bytes, cudaHostAllocDefault)); }
+  explicit PinnedMemory(std::size_t bytes) {
+    const cudaError_t error = cudaHostAlloc(&data_, bytes, cudaHostAllocDefault);
+    if (error == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());  // so that the next launch does not report it
+      throw OutOfMemoryError("out of pinned host memory allocating " + std::to_string(bytes) + " bytes");
+    }
+    check(error);
+  }
   PinnedMemory(const PinnedMemory&) = delete;
   PinnedMemory& operator=(const PinnedMemory&) = delete;
   ~PinnedMemory() { static_cast<void>(cudaFreeHost(data_)); }

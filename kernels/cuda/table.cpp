@@ -35,6 +35,11 @@ void matmul_on_card(Device& device, std::span<const MatMul> group) {
   matmul(card.stream(), card.scratch(), group);
 }
 
+std::size_t scratch_bytes_on_card(Device& device, const MatMul& op) {
+  const CurrentDevice current(cuda_device(device).ordinal());
+  return scratch_bytes(op);
+}
+
 constexpr Rwkv4Kernels kRwkv4{.wkv = on_stream<wkv4>};
 constexpr Rwkv5Kernels kRwkv5{.wkv = on_stream<linear_attention>};
 constexpr Rwkv6Kernels kRwkv6{.decay = on_stream<decay>, .wkv = on_stream<linear_attention>};
@@ -50,7 +55,8 @@ const KernelTable& table() {
                                             .layer_norm = on_stream<layer_norm>,
                                             .matmul = matmul_on_card,
                                             .token_shift = on_stream<token_shift>,
-                                            .head_norm = on_stream<head_norm>},
+                                            .head_norm = on_stream<head_norm>,
+                                            .scratch_bytes = scratch_bytes_on_card},
                                  .rwkv4 = &kRwkv4,
                                  .rwkv5 = &kRwkv5,
                                  .rwkv6 = &kRwkv6,

@@ -23,6 +23,7 @@ cudaError_t allocate(void** p, std::size_t bytes, int device) {
     }
     --config().allocations_left;
   }
+  if (bytes > std::size_t{1} << 40) return cudaErrorMemoryAllocation;  // of the host, which sanitizers do not let ask
   const std::size_t all = (bytes + 2 * kGuard + 4095) / 4096 * 4096;
   auto* const raw = static_cast<unsigned char*>(std::aligned_alloc(4096, all));
   if (raw == nullptr) return cudaErrorMemoryAllocation;
