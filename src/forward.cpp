@@ -49,8 +49,25 @@ Workspaces Model::Impl::take_workspaces() const {
     workspaces_.pop_back();
     return taken;
   }
-  for (const auto& device : devices) taken.emplace_back(*device);
+  for (std::size_t i = 0; i < devices.size(); ++i) taken.emplace_back(*devices[i], workspace_bytes[i]);
   return taken;
+}
+
+void Model::Impl::reserve() { give_back(take_workspaces()); }
+
+std::size_t Model::Impl::device_of(std::size_t layer) const {
+  const auto after = std::ranges::find_if(stages, [&](const Stage& stage) { return layer < stage.first; });
+  return std::prev(after)->device;
+}
+
+std::vector<std::shared_ptr<Device>> Model::Impl::block_devices() const {
+  std::vector<std::shared_ptr<Device>> of_blocks;
+  for (int layer = 0; layer < config.n_layer; ++layer) of_blocks.push_back(devices[device_of(layer)]);
+  return of_blocks;
+}
+
+bool Model::Impl::streams(std::size_t layer) const {
+  return placements[layer].streamed && !devices[device_of(layer)]->is_host();
 }
 
 void Model::Impl::give_back(Workspaces workspaces) const {
@@ -65,6 +82,7 @@ void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, con
     offsets.push_back(static_cast<std::int32_t>(tokens.size()));
   }
   const auto n_row = static_cast<std::int64_t>(tokens.size()), n_seq = static_cast<std::int64_t>(pieces.size());
+  StreamedLayers::Use streaming(streamed.get());
   std::optional<Pass> before;  // of the previous stage
   for (const Stage& stage : stages) {
     Device& device = *devices[stage.device];
@@ -79,12 +97,16 @@ void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, con
     }
     float* const* slots = upload(device, workspace, slot_pointers(pieces, *state_layout, stage));
     for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
+      streaming.begin(layer);
       pass.run(*blocks[layer], slots);
+      streaming.end(layer);
       slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;
     }
     before.emplace(pass);
   }
+  streaming.begin(blocks.size());
   run_head(*before, workspaces[stages.back().device], pieces, poll);
+  streaming.end(blocks.size());
   for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
   for (Workspace& workspace : workspaces) workspace.release({0, 0});
 }

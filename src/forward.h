@@ -13,11 +13,15 @@
 #include "arch/stem.h"
 #include "arch/workspace.h"
 #include "state_impl.h"
+#include "streamed_layers.h"
 
 namespace rwkv {
 
 // Multiply-adds of one matrix product between two polls: some 20 ms.
 constexpr std::int64_t kPolledWork = std::int64_t{1} << 32;
+
+// Rows of one round: enough for the matrix products to be bound by arithmetic, few enough for activations of some MiB.
+constexpr std::size_t kRoundRows = 256;
 
 // Some tokens of one sequence of the batch.
 struct Piece {
@@ -41,7 +45,9 @@ struct Model::Impl {
   const Architecture* architecture = nullptr;
   std::vector<std::shared_ptr<Device>> devices;  // each once, in the order of their layers
   std::vector<Stage> stages;
-  WeightMemory memory;  // owns the weights
+  std::vector<Buffer> weights;               // [devices]
+  std::unique_ptr<StreamedLayers> streamed;  // null: all weights stay on their devices
+  std::vector<std::size_t> workspace_bytes;  // [devices], that a round takes
   Stem stem;
   std::vector<std::unique_ptr<Block>> blocks;
   Head head;
@@ -50,13 +56,24 @@ struct Model::Impl {
   std::vector<std::string> unused;
   std::int64_t weight_bytes = 0;
 
+  // Of a layer; layer n_layer is the head.
+  [[nodiscard]] std::size_t device_of(std::size_t layer) const;  // of `devices`
+  [[nodiscard]] bool streams(std::size_t layer) const;           // its weights are kept in host memory and copied for every use
+
+  [[nodiscard]] std::vector<std::shared_ptr<Device>> block_devices() const;  // [n_layer]
+
+  // Takes the memory of a first call.
+  void reserve();
+
   // Cuts the batch into rounds of at most `round_rows` tokens; states: [batch]. When `poll` throws, the states are left between
   // two layers.
   void run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
                   const Poll& poll) const;
 
- private:
+  // One round.
   void run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;
+
+ private:
   void run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const;
   [[nodiscard]] Workspaces take_workspaces() const;
   void give_back(Workspaces workspaces) const;

@@ -11,9 +11,6 @@
 namespace rwkv {
 namespace {
 
-// Rows of one round: enough for the matrix products to be bound by arithmetic, few enough for activations of some MiB.
-constexpr std::size_t kRoundRows = 256;
-
 // A call below this many bytes of weights times tokens takes some milliseconds: not worth keeping its states for.
 constexpr std::int64_t kShortCall = std::int64_t{1} << 26;
 

@@ -10,10 +10,7 @@
 namespace rwkv {
 
 StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, std::vector<std::shared_ptr<Device>> of_layers)
-    : config(c),
-      fingerprint(model),
-      slots(find_architecture(c.version)->state_slots(c)),
-      devices(std::move(of_layers)) {
+    : config(c), fingerprint(model), slots(find_architecture(c.version)->state_slots(c)), devices(std::move(of_layers)) {
   constexpr std::int64_t kAligned = 16;  // floats: what kernels load at once, and more
   for (const Slot& slot : slots) {
     offsets.push_back(block_floats);
@@ -96,9 +93,7 @@ State& State::operator=(const State& other) {
 
 std::int64_t State::tokens_seen() const noexcept { return impl_ ? impl_->tokens_seen : 0; }
 
-std::int64_t State::bytes() const noexcept {
-  return impl_ ? impl_->layout->bytes() : 0;
-}
+std::int64_t State::bytes() const noexcept { return impl_ ? impl_->layout->bytes() : 0; }
 
 std::vector<State::Array> State::arrays() const {
   std::vector<Array> arrays;

@@ -79,11 +79,12 @@ class Model {
   // Tensors of the file that this version has no use for, sorted. Often the mark of a newer architecture.
   [[nodiscard]] const std::vector<std::string>& unused_tensors() const noexcept;
 
-  // The state at the start of a text.
+  // The state at the start of a text. Throws OutOfMemoryError.
   [[nodiscard]] State new_state() const;
 
   // Feeds `tokens` to `state`. `logits` as in Sequence. When it throws, for bad arguments (TokenError, StateError,
-  // ArgumentError) or because `poll` did, all states are as they were before. Calls of some milliseconds are not polled.
+  // ArgumentError), for want of memory (OutOfMemoryError: calls at the same time take some each) or because `poll` did, all
+  // states are as they were before. Calls of some milliseconds are not polled.
   void forward(std::span<const Token> tokens, State& state, std::span<float> logits, const Poll& poll = {}) const;
   void forward(std::span<const Sequence> batch, const Poll& poll = {}) const;
 

@@ -11,7 +11,8 @@ namespace rwkv {
 
 class Workspace {
  public:
-  explicit Workspace(Device& device) : device_(device) {}
+  // bytes: taken at once. What a forward may need, so that it does not run out of memory half way.
+  Workspace(Device& device, std::size_t bytes) : device_(device) { blocks_.emplace_back(device, bytes); }
 
   [[nodiscard]] void* allocate(std::size_t bytes);
   [[nodiscard]] Rows rows(std::int64_t n_row, std::int64_t n_col) {
@@ -28,10 +29,13 @@ class Workspace {
     used_ = mark.used;
   }
 
+  // Most bytes of the first block that were in use at once.
+  [[nodiscard]] std::size_t peak() const noexcept { return peak_; }
+
  private:
   Device& device_;
   std::vector<Buffer> blocks_;  // never moved while in use; blocks_[block_] is being handed out
-  std::size_t block_ = 0, used_ = 0;
+  std::size_t block_ = 0, used_ = 0, peak_ = 0;
 };
 
 }  // namespace rwkv

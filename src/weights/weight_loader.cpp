@@ -73,13 +73,6 @@ std::int64_t rows_at_once(std::int64_t n_row, std::int64_t row_bytes) {
 
 }  // namespace
 
-WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement)
-    : file_(file), log_(log), placement_(placement) {}
-
-WeightLoader::WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement,
-                           WeightMemory& memory)
-    : file_(file), log_(log), device_(&device), placement_(placement), memory_(&memory) {}
-
 std::vector<std::int64_t> WeightLoader::shape(std::string_view name) const {
   const TensorInfo* tensor = file_.find(prefix_ + std::string(name));
   return tensor ? without_ones(tensor->shape) : std::vector<std::int64_t>{};
@@ -183,25 +176,24 @@ void WeightLoader::convert(const TensorInfo& tensor, DType from, const void* in,
   }
 }
 
-void* WeightLoader::allocate(std::int64_t bytes) {
+std::byte* WeightLoader::allocate(std::int64_t bytes) {
   log_.weight_bytes += bytes;
-  return memory_->take(*device_, static_cast<std::size_t>(bytes));
+  return memory_.take(static_cast<std::size_t>(bytes));
 }
 
 std::vector<float> WeightLoader::host_vector(std::string_view name, const std::vector<std::int64_t>& shape) {
   const TensorInfo* tensor = expect(name, shape);
   if (!tensor) return {};
-  if (!device_) return measured<std::vector<float>>(tensor->count() * static_cast<std::int64_t>(sizeof(float)));
+  if (!device_) return std::vector<float>(tensor->count());
   std::vector<float> values = read_floats(*tensor);
   log_.fingerprint = fnv1a(log_.fingerprint, std::as_bytes(std::span(values)));
   return values;
 }
 
 const float* WeightLoader::upload(std::span<const float> values) {
-  if (!device_) return nullptr;
-  void* memory = allocate(static_cast<std::int64_t>(values.size_bytes()));
-  device_->upload(memory, values.data(), values.size_bytes());
-  return static_cast<const float*>(memory);
+  std::byte* const memory = allocate(static_cast<std::int64_t>(values.size_bytes()));
+  if (device_) memory_.upload(memory, values.data(), values.size_bytes());
+  return reinterpret_cast<const float*>(memory);
 }
 
 const float* WeightLoader::vector(std::string_view name, const std::vector<std::int64_t>& shape, float (*change)(float)) {
@@ -223,21 +215,23 @@ void WeightLoader::store(const Matrix& matrix, std::int64_t first, std::int64_t 
   const std::int64_t size = bytes_of(matrix.type), n_in = matrix.n_in;
   auto* const memory = static_cast<std::byte*>(const_cast<void*>(matrix.data));
   if (!matrix.input_major) {
-    return device_->upload(memory + first * n_in * size, rows, static_cast<std::size_t>(n * n_in * size));
+    return memory_.upload(memory + first * n_in * size, rows, static_cast<std::size_t>(n * n_in * size));
   }
-  if (device_->is_host()) return transposer(size)(rows, n, n_in, n_in, memory + first * size, matrix.n_out);
+  if (auto* const host = memory_.host(memory)) {
+    return transposer(size)(rows, n, n_in, n_in, host + first * size, matrix.n_out);
+  }
   const auto columns = log_.staging.lease<std::byte>(n * n_in * size);
   transposer(size)(rows, n, n_in, n_in, columns.get(), n);
-  device_->upload_rows(memory + first * size, static_cast<std::size_t>(matrix.n_out * size), columns.get(),
-                       static_cast<std::size_t>(n * size), static_cast<std::size_t>(n_in));
+  memory_.upload_rows(memory + first * size, static_cast<std::size_t>(matrix.n_out * size), columns.get(),
+                      static_cast<std::size_t>(n * size), static_cast<std::size_t>(n_in));
 }
 
 // Into the device's memory, or through some rows beside it: the whole matrix is never in memory twice.
 Matrix WeightLoader::load_rows(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout, const FillRows& fill) {
   const Matrix matrix = allocate_matrix(type, n_out, n_in, layout);
   const std::int64_t row_bytes = n_in * bytes_of(type);
-  const bool direct = device_->is_host() && !matrix.input_major;
-  auto* const memory = static_cast<std::byte*>(const_cast<void*>(matrix.data));
+  auto* const memory = memory_.host(static_cast<std::byte*>(const_cast<void*>(matrix.data)));
+  const bool direct = memory && !matrix.input_major;
   each_part(n_out, rows_at_once(n_out, row_bytes), [&](std::int64_t first, std::int64_t n) {
     if (direct) return fill(first, n, memory + first * row_bytes);
     const auto host = log_.staging.lease<std::byte>(n * row_bytes);
@@ -326,7 +320,10 @@ const float* WeightLoader::upload_rounded(std::vector<float> values) {
 Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
   QuantizedVectors v;
   Matrix matrix;
-  if (quantization_of(file_, tensor) == Quantization::i8) {
+  if (!device_) {
+    matrix = allocate_matrix(DType::i8, n_out, n_in, layout);
+    v.mx.resize(n_out), v.rx.resize(n_out), v.my.resize(n_in), v.ry.resize(n_in);
+  } else if (quantization_of(file_, tensor) == Quantization::i8) {
     v = quantized_vectors(tensor.name, n_out, n_in);
     matrix = load_rows(DType::i8, n_out, n_in, layout, [&](std::int64_t first, std::int64_t n, std::byte* out) {
       file_.read_stored(tensor, first * n_in, {out, static_cast<std::size_t>(n * n_in)});
@@ -356,8 +353,11 @@ Matrix WeightLoader::load_quantized(const TensorInfo& tensor, std::int64_t n_out
 Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::int64_t n_in, Layout layout) {
   const std::int64_t count = n_out * n_in;
   constexpr auto kScaleBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
-  auto* const memory = static_cast<std::byte*>(allocate(i4_bytes(count)));
-  auto* const scales = static_cast<std::byte*>(allocate(i4_scales(count) * kScaleBytes));
+  std::byte* const memory = allocate(i4_bytes(count));
+  std::byte* const scales = allocate(i4_scales(count) * kScaleBytes);
+  Matrix matrix{.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = memory, .input_major = layout == Layout::input_major};
+  matrix.scale = reinterpret_cast<const std::uint16_t*>(scales);
+  if (!device_) return matrix;
   const bool as_stored = quantization_of(file_, tensor) == Quantization::i4;
   const FillRows fill = as_stored ? FillRows() : rows_of(tensor, n_in, DType::f32);
   const std::int64_t at_once = (rows_at_once(n_out, i4_bytes(n_in)) + kI4Group - 1) / kI4Group * kI4Group;
@@ -372,7 +372,7 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
       quantize_i4({values.get(), static_cast<std::size_t>(n * n_in)}, q.get(), scale.get());
     }
     const auto put = [&](std::byte* to, const void* from, std::int64_t bytes) {
-      device_->upload(to, from, static_cast<std::size_t>(bytes));
+      memory_.upload(to, from, static_cast<std::size_t>(bytes));
     };
     if (layout == Layout::output_major) {
       put(memory + i4_bytes(first * n_in), q.get(), i4_bytes(n * n_in));
@@ -383,14 +383,12 @@ Matrix WeightLoader::load_i4(const TensorInfo& tensor, std::int64_t n_out, std::
     transpose_i4(q.get(), n, n_in, columns.get());
     transposer(kScaleBytes)(scale.get(), n, i4_scales(n_in), i4_scales(n_in), column_scales.get(), n);
     const auto put_rows = [&](std::byte* to, const void* from, std::int64_t n_row, std::int64_t stride, std::int64_t bytes) {
-      device_->upload_rows(to, static_cast<std::size_t>(stride), from, static_cast<std::size_t>(bytes),
-                           static_cast<std::size_t>(n_row));
+      memory_.upload_rows(to, static_cast<std::size_t>(stride), from, static_cast<std::size_t>(bytes),
+                          static_cast<std::size_t>(n_row));
     };
     put_rows(memory + i4_bytes(first), columns.get(), n_in, i4_bytes(n_out), i4_bytes(n));
     put_rows(scales + first * kScaleBytes, column_scales.get(), i4_scales(n_in), n_out * kScaleBytes, n * kScaleBytes);
   });
-  Matrix matrix{.type = DType::i4, .n_out = n_out, .n_in = n_in, .data = memory, .input_major = layout == Layout::input_major};
-  matrix.scale = reinterpret_cast<const std::uint16_t*>(scales);
   return matrix;
 }
 
@@ -400,17 +398,14 @@ Matrix WeightLoader::load_matrix(std::string_view name, std::int64_t n_out, std:
   const TensorInfo* tensor = expect(name, {n_out, n_in});
   if (!tensor) return {};
   use_parts_of(*tensor);
-  const std::int64_t count = n_out * n_in;
-  if (i4) return device_ ? load_i4(*tensor, n_out, n_in, layout) : measured<Matrix>(i4_bytes(count) + 2 * i4_scales(count));
-  if (!device_) return measured<Matrix>(count + 2 * (n_out + n_in) * static_cast<std::int64_t>(sizeof(float)));
-  return load_quantized(*tensor, n_out, n_in, layout);
+  return i4 ? load_i4(*tensor, n_out, n_in, layout) : load_quantized(*tensor, n_out, n_in, layout);
 }
 
 Matrix WeightLoader::load_table(std::string_view name, std::int64_t n_row, std::int64_t n_col, Layout layout) {
   const TensorInfo* tensor = expect(name, {n_row, n_col});
   if (!tensor) return {};
   use_parts_of(*tensor);
-  if (!device_) return measured<Matrix>(n_row * n_col * bytes_of(placement_.type));
+  if (!device_) return allocate_matrix(placement_.type, n_row, n_col, layout);
   return load_rows(placement_.type, n_row, n_col, layout, rows_of(*tensor, n_col, placement_.type));
 }
 
@@ -430,10 +425,10 @@ Matrix WeightLoader::low_rank(std::string_view name, std::int64_t n_in, std::int
                               std::int64_t parts) {
   const TensorInfo* tensor = parts > 1 ? expect(name, {parts, n_in, n_out}) : expect(name, {n_in, n_out});
   if (!tensor) return {};
-  if (!device_) return measured<Matrix>(tensor->count() / parts * bytes_of(placement_.type));
   if (n_in == kAnySize) n_in = tensor->count() / parts / n_out;
   if (n_out == kAnySize) n_out = tensor->count() / parts / n_in;
   const DType type = placement_.type;
+  if (!device_) return allocate_matrix(type, n_out, n_in, Layout::output_major);
   const std::int64_t stored_row = n_out * bytes_of(type);
   const auto stored = log_.staging.lease<std::byte>(n_in * stored_row);
   each_part(n_in, rows_at_once(n_in, stored_row), [&](std::int64_t first, std::int64_t n) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named tensors of a checkpoint to typed weights on a device. Without a device it only checks that all are there: the same
-// code that loads a block says what a block needs.
+// Named tensors of a checkpoint to typed weights on a device. With memory that only counts it checks that all are there, and
+// weights have sizes but no values: the same code that loads a block says what a block needs.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -38,10 +38,9 @@ struct LoadLog {
 
 class WeightLoader {
  public:
-  // Checks and measures only: every weight returned is empty.
-  WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement);
-  // Loads, on all threads of the device. `memory` owns what is returned.
-  WeightLoader(const Checkpoint& file, LoadLog& log, Device& device, const Placement& placement, WeightMemory& memory);
+  // Loads on all threads of the memory's device.
+  WeightLoader(const Checkpoint& file, LoadLog& log, const Placement& placement, WeightMemory& memory)
+      : file_(file), log_(log), device_(memory.device()), placement_(placement), memory_(memory) {}
 
   // Prepended to every name: "blocks.3.".
   void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
@@ -52,7 +51,7 @@ class WeightLoader {
 
   // float32 on the device, row-major; dimensions of size 1 do not count. `change` is applied to every value.
   const float* vector(std::string_view name, const std::vector<std::int64_t>& shape, float (*change)(float) = nullptr);
-  // The same on the host; empty when checking.
+  // The same on the host; zeros when checking.
   std::vector<float> host_vector(std::string_view name, const std::vector<std::int64_t>& shape);
   // Uploads values that were made on the host.
   const float* upload(std::span<const float> values);
@@ -67,12 +66,6 @@ class WeightLoader {
   Matrix low_rank(std::string_view name, std::int64_t n_in, std::int64_t n_out, std::int64_t part = 0, std::int64_t parts = 1);
 
  private:
-  // What a loader without a device returns: nothing, but its size counts.
-  template <class Empty>
-  Empty measured(std::int64_t bytes) {
-    log_.weight_bytes += bytes;
-    return {};
-  }
   enum class Layout { output_major, input_major };
   // Writes rows [first, first + n) of a matrix in its type to `out`, in host memory. Called by several threads.
   using FillRows = std::function<void(std::int64_t first, std::int64_t n, std::byte* out)>;
@@ -84,7 +77,7 @@ class WeightLoader {
   std::vector<float> read_floats(const TensorInfo& tensor);
   void read_as(DType type, const TensorInfo& tensor, std::int64_t first, std::int64_t n, std::byte* out);
   void convert(const TensorInfo& tensor, DType from, const void* in, DType to, void* out, std::int64_t n) const;
-  void* allocate(std::int64_t bytes);
+  std::byte* allocate(std::int64_t bytes);
   Matrix allocate_matrix(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout);
   void store(const Matrix& matrix, std::int64_t first, std::int64_t n, const std::byte* rows);
   Matrix load_rows(DType type, std::int64_t n_out, std::int64_t n_in, Layout layout, const FillRows& fill);
@@ -101,9 +94,9 @@ class WeightLoader {
 
   const Checkpoint& file_;
   LoadLog& log_;
-  Device* device_ = nullptr;
+  Device* device_;  // null: checks only
   Placement placement_;
-  WeightMemory* memory_ = nullptr;
+  WeightMemory& memory_;
   std::string prefix_;
 };
 

@@ -18,17 +18,16 @@
 namespace rwkv::test {
 namespace {
 
-// The CPU, also as if its memory were elsewhere; counts its memory and can run out of it.
+// The CPU, also as if its memory were elsewhere; counts its memory.
 class WatchedDevice final : public Device {
  public:
-  explicit WatchedDevice(bool host = true, int allocations = 1000) : host_(host), left_(allocations) {}
+  explicit WatchedDevice(bool host = true) : host_(host) {}
   ~WatchedDevice() override { EXPECT_EQ(held, 0); }
   [[nodiscard]] std::string name() const override { return cpu_.name(); }
   [[nodiscard]] const KernelTable& kernels() const override { return cpu_.kernels(); }
   [[nodiscard]] bool is_host() const noexcept override { return host_; }
   [[nodiscard]] std::int64_t available_memory() const override { return cpu_.available_memory(); }
   [[nodiscard]] void* allocate(std::size_t bytes) override {
-    if (left_-- == 0) throw OutOfMemoryError("no more");
     held += static_cast<std::int64_t>(bytes);
     return cpu_.allocate(bytes);
   }
@@ -51,7 +50,6 @@ class WatchedDevice final : public Device {
  private:
   cpu::CpuDevice cpu_{4};
   bool host_;
-  int left_;
 };
 
 float element(FileType type, const std::byte* in) {
@@ -139,6 +137,8 @@ void expect_plain(const Matrix& found, const File& file, const Place& place) {
 constexpr FileType kStored[] = {FileType::f64, FileType::f32, FileType::f16, FileType::bf16};
 constexpr DType kWeights[] = {DType::f32, DType::f16, DType::bf16};
 
+constexpr std::size_t kEnough = std::size_t{64} << 20;
+
 template <class Visit>
 void for_all_types(const Visit& visit) {
   for (const bool host : {true, false}) {
@@ -154,9 +154,10 @@ TEST(WeightLoader, MatricesEqualThePlainConversionForAllTypes) {
     for_all_types([n_out = n_out, n_in = n_in](bool host, FileType from, DType to) {
       const File file = file_of(from, {n_out, n_in});
       WatchedDevice device(host);
-      WeightMemory memory;
+      const Buffer buffer(device, kEnough);
+      WeightMemory memory(device, buffer);
       LoadLog log;
-      WeightLoader load(*file.checkpoint, log, device, placement(to), memory);
+      WeightLoader load(*file.checkpoint, log, placement(to), memory);
       for (const bool input_major : {false, true}) {
         log.bytes_read = log.weight_bytes = 0;
         const Matrix w = input_major ? load.input_major("w", n_out, n_in) : load.matrix("w", n_out, n_in);
@@ -172,11 +173,12 @@ TEST(WeightLoader, MatricesEqualThePlainConversionForAllTypes) {
 TEST(WeightLoader, QuantisedMatricesHaveTheSameNumbersInBothLayouts) {
   const File file = file_of(FileType::f32, {611, 333});
   WatchedDevice device;
-  WeightMemory memory;
+  const Buffer buffer(device, kEnough);
+  WeightMemory memory(device, buffer);
   LoadLog log;
   Placement placement;
   placement.quantization = Quantization::i8;
-  WeightLoader load(*file.checkpoint, log, device, placement, memory);
+  WeightLoader load(*file.checkpoint, log, placement, memory);
   const Matrix a = load.matrix("w", 611, 333), b = load.input_major("w", 611, 333);
   const auto *const q = static_cast<const std::uint8_t*>(a.data), *const t = static_cast<const std::uint8_t*>(b.data);
   for (std::int64_t m = 0; m < 611; ++m) {
@@ -190,9 +192,10 @@ TEST(WeightLoader, StridedViewsEqualThePlainConversionForAllTypes) {
   for_all_types([](bool host, FileType from, DType to) {
     const File file = file_of(from, {401, 303}, {1, 411});  // column-major with gaps
     WatchedDevice device(host);
-    WeightMemory memory;
+    const Buffer buffer(device, kEnough);
+    WeightMemory memory(device, buffer);
     LoadLog log;
-    const Matrix w = WeightLoader(*file.checkpoint, log, device, placement(to), memory).matrix("w", 401, 303);
+    const Matrix w = WeightLoader(*file.checkpoint, log, placement(to), memory).matrix("w", 401, 303);
     ASSERT_NO_FATAL_FAILURE(expect_plain(w, file, [](std::int64_t m, std::int64_t n) { return m + 411 * n; }));
   });
 }
@@ -202,9 +205,10 @@ TEST(WeightLoader, LowRankMatricesAreTheTransposedPlainConversion) {
     for (const auto& [n_in, n_out] : {std::pair(1, 1), std::pair(33, 64), std::pair(701, 97), std::pair(90, 1805)}) {
       const File file = file_of(from, {3, n_in, n_out});
       WatchedDevice device(host);
-      WeightMemory memory;
+      const Buffer buffer(device, kEnough);
+      WeightMemory memory(device, buffer);
       LoadLog log;
-      WeightLoader load(*file.checkpoint, log, device, placement(to), memory);
+      WeightLoader load(*file.checkpoint, log, placement(to), memory);
       for (std::int64_t part = 0; part < 3; ++part) {
         const Matrix w = load.low_rank("w", n_in, n_out, part, 3);
         ASSERT_EQ(w.n_out, n_out);
@@ -235,10 +239,11 @@ TEST(WeightLoader, TheErrorIsTheFirstPartsWhateverTheThreadsDo) {
   for (int round = 0; round < 20; ++round) {
     const FailingCheckpoint file(5 << 20);
     WatchedDevice device;
-    WeightMemory memory;
+    const Buffer buffer(device, kEnough);
+    WeightMemory memory(device, buffer);
     LoadLog log;
     try {
-      WeightLoader(file, log, device, placement(DType::f16), memory).matrix("w", 4096, 4096);
+      WeightLoader(file, log, placement(DType::f16), memory).matrix("w", 4096, 4096);
       ADD_FAILURE() << "nothing was thrown";
     } catch (const FileError& error) {
       ASSERT_EQ(error.what(), std::to_string(5 << 20));
@@ -249,7 +254,8 @@ TEST(WeightLoader, TheErrorIsTheFirstPartsWhateverTheThreadsDo) {
 TEST(WeightLoader, ProgressIsCalledByTheLoadingThreadAndGrows) {
   const File file = file_of(FileType::bf16, {4096, 2048});
   WatchedDevice device;
-  WeightMemory memory;
+  const Buffer buffer(device, kEnough);
+  WeightMemory memory(device, buffer);
   LoadLog log;
   std::int64_t last = 0, calls = 0;
   log.progress = [&, caller = std::this_thread::get_id()](std::int64_t done) {
@@ -258,7 +264,7 @@ TEST(WeightLoader, ProgressIsCalledByTheLoadingThreadAndGrows) {
     last = done;
     ++calls;
   };
-  WeightLoader load(*file.checkpoint, log, device, placement(DType::f32), memory);
+  WeightLoader load(*file.checkpoint, log, placement(DType::f32), memory);
   load.matrix("w", 4096, 2048);
   EXPECT_EQ(last, 4096 * 2048 * 2);
   EXPECT_GT(calls, 1);
@@ -267,34 +273,80 @@ TEST(WeightLoader, ProgressIsCalledByTheLoadingThreadAndGrows) {
   EXPECT_THROW(load.matrix("w", 4096, 2048), std::runtime_error);
 }
 
-TEST(WeightLoader, WithoutMemoryItSaysSoAndHoldsNone) {
-  const File file = file_of(FileType::f16, {2048, 1024});
-  WatchedDevice device(true, 1);
-  {
-    WeightMemory memory;
-    LoadLog log;
-    WeightLoader load(*file.checkpoint, log, device, placement(DType::f32), memory);
-    load.matrix("w", 2048, 1024);
-    EXPECT_THROW(load.matrix("w", 2048, 1024), OutOfMemoryError);
-    EXPECT_EQ(device.held, 8 << 20);
-  }
-  EXPECT_EQ(device.held, 0);
+// All ways to load "w" of [64, 96] and [96], in order.
+std::vector<Matrix> load_all(WeightLoader& load, const File& vector_file, LoadLog& log, WeightMemory& memory, Placement p) {
+  const std::vector<Matrix> all = {load.matrix("w", 64, 96), load.input_major("w", 64, 96), load.table("w", 64, 96),
+                                   load.low_rank("w", 64, 96)};
+  WeightLoader(*vector_file.checkpoint, log, p, memory).vector("w", {97});
+  return all;
 }
 
-TEST(WeightMemory, GivesAlignedPiecesThatDoNotOverlap) {
+TEST(WeightLoader, CountingTakesAsManyBytesAsLoadingAndGivesTheSameSizes) {
+  const File file = file_of(FileType::f32, {64, 96}), vector_file = file_of(FileType::f32, {97});
+  for (const DType type : kWeights) {
+    for (const Quantization quantization : {Quantization::none, Quantization::i8, Quantization::i4}) {
+      Placement p = placement(type);
+      p.quantization = quantization;
+      WatchedDevice device;
+      const Buffer buffer(device, kEnough);
+      WeightMemory counting, loading(device, buffer);
+      LoadLog counted, loaded;
+      WeightLoader count(*file.checkpoint, counted, p, counting), load(*file.checkpoint, loaded, p, loading);
+      const auto expected = load_all(count, vector_file, counted, counting, p);
+      const auto found = load_all(load, vector_file, loaded, loading, p);
+      EXPECT_EQ(counting.used(), loading.used());
+      EXPECT_GE(counting.used(), static_cast<std::size_t>(counted.weight_bytes));
+      EXPECT_EQ(counted.weight_bytes, loaded.weight_bytes);
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(expected[i].type, found[i].type);
+        EXPECT_EQ(expected[i].n_out, found[i].n_out);
+        EXPECT_EQ(expected[i].n_in, found[i].n_in);
+        EXPECT_EQ(expected[i].input_major, found[i].input_major);
+      }
+    }
+  }
+}
+
+TEST(WeightLoader, AnImageHoldsTheSameBytesAsTheDevice) {
+  const File file = file_of(FileType::f32, {64, 96}), vector_file = file_of(FileType::f32, {97});
+  for (const bool host : {true, false}) {
+    for (const Quantization quantization : {Quantization::none, Quantization::i8, Quantization::i4}) {
+      Placement p = placement(DType::f16);
+      p.quantization = quantization;
+      WatchedDevice device(host);
+      const Buffer there(device, 1 << 20), untouched(device, 1 << 20);
+      std::memset(there.data(), 7, there.bytes());
+      std::memset(untouched.data(), 7, untouched.bytes());
+      std::vector<std::byte> image(1 << 20, std::byte{7});
+      WeightMemory direct(device, there), imaged(device, untouched, image.data());
+      for (WeightMemory* const memory : {&direct, &imaged}) {
+        LoadLog log;
+        WeightLoader load(*file.checkpoint, log, p, *memory);
+        const auto all = load_all(load, vector_file, log, *memory, p);
+        EXPECT_EQ(all[0].data, memory == &direct ? there.data() : untouched.data());
+      }
+      EXPECT_EQ(std::memcmp(image.data(), there.data(), image.size()), 0);
+      const auto* const first = static_cast<const std::byte*>(untouched.data());
+      EXPECT_TRUE(std::all_of(first, first + untouched.bytes(), [](std::byte b) { return b == std::byte{7}; }));
+    }
+  }
+}
+
+TEST(WeightMemory, GivesAlignedPiecesThatDoNotOverlapAndNoMoreThanThereIs) {
   WatchedDevice device;
-  WeightMemory memory;
-  std::vector<std::pair<std::uintptr_t, std::size_t>> pieces;
+  const Buffer buffer(device, kEnough);
+  WeightMemory memory(device, buffer);
+  std::uintptr_t end = reinterpret_cast<std::uintptr_t>(buffer.data());
   std::mt19937 rng(4);
   for (int i = 0; i < 300; ++i) {
-    const std::size_t bytes = 1 + rng() % (i % 10 == 0 ? 3 << 20 : 1 << 18);
-    void* const at = memory.take(device, bytes);
-    std::memset(at, i, bytes);
-    pieces.emplace_back(reinterpret_cast<std::uintptr_t>(at), bytes);
-    EXPECT_EQ(pieces.back().first % 64, 0u);
+    const std::size_t bytes = 1 + rng() % (1 << 17);
+    const auto at = reinterpret_cast<std::uintptr_t>(memory.take(bytes));
+    EXPECT_EQ(at % 64, 0u);
+    EXPECT_GE(at, end);
+    end = at + bytes;
   }
-  std::ranges::sort(pieces);
-  for (std::size_t i = 1; i < pieces.size(); ++i) EXPECT_LE(pieces[i - 1].first + pieces[i - 1].second, pieces[i].first);
+  EXPECT_LE(end, reinterpret_cast<std::uintptr_t>(buffer.data()) + buffer.bytes());
+  EXPECT_THROW(static_cast<void>(memory.take(kEnough)), std::logic_error);
 }
 
 }  // namespace
