@@ -48,18 +48,22 @@ struct MatMul {
   const float* gate = nullptr;  // [R, n_out]; only with add; null: 1
 };
 
-// Token shift: out = x + (mu + mu_row) (x' - x), x' being the row before, of the first row of a sequence its last_x.
-struct TokenShift {
+// LayerNorm and token shift: out = h + mu (h' - h), h = LN(x; weight, bias), h' being h of the row before, of the first row of
+// a sequence its last_x. Afterwards last_x = h of the last row of each sequence.
+struct NormShift {
   struct Output {
-    const float* mu;                // [C]
-    float* out;                     // [R, C]
-    const float* mu_row = nullptr;  // [R, C]; null: 0
+    const float* mu;  // [C]; null: 0
+    float* out;       // [R, C]; not x
   };
-  Rows x;                           // [R, C]
+  Rows x;               // [R, C]
+  const float* weight;  // [C]
+  const float* bias;    // [C]
+  float eps;
   float* const* last_x;             // [n_seq] pointers to [C]
-  std::span<const Output> outputs;  // on the host
-  bool remember;                    // afterwards, last_x = the last row of each sequence
+  std::span<const Output> outputs;  // on the host, at most kMostShifts
+  float* difference = nullptr;      // [R, C], h' - h; null: not wanted
 };
+constexpr int kMostShifts = 8;
 
 // Per head of N values: out = ((x - mean) / sqrt(variance + eps)) weight + bias, times gate; biased variance
 struct HeadNorm {
@@ -75,8 +79,8 @@ struct HeadNorm {
 struct CommonKernels {
   void (*embed)(Device&, const Embed&);
   void (*layer_norm)(Device&, const LayerNorm&);
+  void (*norm_shift)(Device&, const Batch&, const NormShift&);
   void (*matmul)(Device&, std::span<const MatMul>);  // a group is one parallel region
-  void (*token_shift)(Device&, const Batch&, const TokenShift&);
   void (*head_norm)(Device&, const HeadNorm&);
   std::size_t (*scratch_bytes)(Device&, const MatMul&);  // that matmul takes for a product, see Device; null: none
 };

@@ -8,7 +8,7 @@ KernelTable make_table() {
   const MatMulKernels matmul = matmul_kernels();
   return {matmul.target,
           matmul.rounds_x,
-          {norm.embed, norm.layer_norm, matmul.matmul, pointwise_kernels().token_shift, norm.head_norm, nullptr},
+          {norm.embed, norm.layer_norm, norm.norm_shift, matmul.matmul, norm.head_norm, nullptr},
           rwkv4_kernels(),
           rwkv5_kernels(),
           rwkv6_kernels(),

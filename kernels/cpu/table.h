@@ -14,11 +14,9 @@ namespace rwkv::cpu {
 // Each kernel file's share of the table.
 struct NormKernels {
   decltype(CommonKernels::layer_norm) layer_norm;
+  decltype(CommonKernels::norm_shift) norm_shift;
   decltype(CommonKernels::head_norm) head_norm;
   decltype(CommonKernels::embed) embed;
-};
-struct PointwiseKernels {
-  decltype(CommonKernels::token_shift) token_shift;
 };
 struct MatMulKernels {
   decltype(CommonKernels::matmul) matmul;
@@ -26,7 +24,6 @@ struct MatMulKernels {
   bool rounds_x;
 };
 [[nodiscard]] NormKernels norm_kernels();
-[[nodiscard]] PointwiseKernels pointwise_kernels();
 [[nodiscard]] MatMulKernels matmul_kernels();
 [[nodiscard]] const Rwkv4Kernels* rwkv4_kernels();
 [[nodiscard]] const Rwkv5Kernels* rwkv5_kernels();

@@ -4,9 +4,10 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/norm.h"
-#include "kernels/cuda/pointwise.h"
+#include "kernels/cuda/norm_shift.h"
 #include "kernels/cuda/rwkv4.h"
 #include "kernels/cuda/rwkv5.h"
+#include "kernels/cuda/rwkv6.h"
 #include "kernels/cuda/rwkv7.h"
 
 namespace rwkv::cuda {
@@ -53,8 +54,8 @@ const KernelTable& table() {
                                  .rounds_x = true,
                                  .common = {.embed = on_stream<embed>,
                                             .layer_norm = on_stream<layer_norm>,
+                                            .norm_shift = on_stream<norm_shift>,
                                             .matmul = matmul_on_card,
-                                            .token_shift = on_stream<token_shift>,
                                             .head_norm = on_stream<head_norm>,
                                             .scratch_bytes = scratch_bytes_on_card},
                                  .rwkv4 = &kRwkv4,

@@ -19,15 +19,14 @@ ChannelMix ChannelMix::load(WeightLoader& load, const ModelConfig& c, const std:
 
 // Versions 4 to 6: x = x + sigmoid(Fr xr) (Fv relu(Fk xk)^2).  Version 7: x = x + Fv relu(Fk xk)^2.
 void ChannelMix::run(Pass& pass, int last_x_slot) const {
-  const Rows h = pass.layer_norm(pass.x, ln2);
   const Rows k = pass.rows(key.n_out);
   if (!x_r) {
-    const auto [xk] = pass.token_shift(h, last_x_slot, {x_k});
+    const auto [xk] = pass.norm_shift(ln2, last_x_slot, {x_k});
     pass.matmul({{.x = xk, .weight = key, .out = k, .activation = Activation::relu_squared}});
     pass.matmul({{.x = k, .weight = value, .out = pass.x, .add = true}});
     return;
   }
-  const auto [xk, xr] = pass.token_shift(h, last_x_slot, {x_k, x_r});
+  const auto [xk, xr] = pass.norm_shift(ln2, last_x_slot, {x_k, x_r});
   const Rows r = pass.rows(receptance.n_out);
   pass.matmul({{.x = xk, .weight = key, .out = k, .activation = Activation::relu_squared},
                {.x = xr, .weight = receptance, .out = r, .activation = Activation::sigmoid}});

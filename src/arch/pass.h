@@ -48,28 +48,25 @@ class Pass {
   // Undefined contents; valid until the block ends.
   [[nodiscard]] Rows rows(std::int64_t n_col) { return workspace_.rows(batch_.n_row, n_col); }
 
-  [[nodiscard]] Rows layer_norm(Rows in, const Norm& norm) {
-    const Rows out = rows(in.n_col);
-    kernels().common.layer_norm(device_, {in, norm.weight, norm.bias, kLayerNormEps, out});
-    return out;
-  }
-
   void matmul(std::span<const MatMul> group) {
     if (poll_) poll_();
     kernels().common.matmul(device_, group);
   }
   void matmul(std::initializer_list<MatMul> group) { matmul(std::span(group.begin(), group.size())); }
 
-  // Rows mixed with the row before, one result per mu [C].
+  // h = LN(x), mixed with h of the row before: a result per mu [C], of null h itself. difference: [R, C], h' - h.
   template <std::size_t kCount>
-  [[nodiscard]] std::array<Rows, kCount> token_shift(Rows h, int last_x_slot, const float* const (&mu)[kCount]) {
+  [[nodiscard]] std::array<Rows, kCount> norm_shift(const Norm& norm, int last_x_slot, const float* const (&mu)[kCount],
+                                                    float* difference = nullptr) {
+    static_assert(kCount <= kMostShifts);
     std::array<Rows, kCount> mixed;
-    std::array<TokenShift::Output, kCount> outputs;
+    std::array<NormShift::Output, kCount> outputs;
     for (std::size_t i = 0; i < kCount; ++i) {
-      mixed[i] = rows(h.n_col);
+      mixed[i] = rows(x.n_col);
       outputs[i] = {mu[i], mixed[i].data};
     }
-    kernels().common.token_shift(device_, batch_, {h, slot(last_x_slot), outputs, true});
+    kernels().common.norm_shift(device_, batch_,
+                                {x, norm.weight, norm.bias, kLayerNormEps, slot(last_x_slot), outputs, difference});
     return mixed;
   }
 

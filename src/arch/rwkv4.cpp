@@ -34,8 +34,7 @@ struct TimeMix4 {
   }
 
   void run(Pass& pass) const {
-    const Rows h = pass.layer_norm(pass.x, ln1);
-    const auto [xk, xv, xr] = pass.token_shift(h, kAttX, {time_mix_k, time_mix_v, time_mix_r});
+    const auto [xk, xv, xr] = pass.norm_shift(ln1, kAttX, {time_mix_k, time_mix_v, time_mix_r});
     const Rows k = pass.rows(key.n_out), v = pass.rows(value.n_out), r = pass.rows(receptance.n_out);
     pass.matmul({{.x = xk, .weight = key, .out = k},
                  {.x = xv, .weight = value, .out = v},

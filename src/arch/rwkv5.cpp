@@ -60,18 +60,17 @@ struct TimeMix5 {
   }
 
   void run(Pass& pass) const {
-    const Rows h = pass.layer_norm(pass.x, ln1);
     const Rows k = pass.rows(key.n_out), v = pass.rows(value.n_out), r = pass.rows(receptance.n_out);
     Rows g;
     if (time_mix_g) {
-      const auto [xk, xv, xr, xg] = pass.token_shift(h, kAttX, {time_mix_k, time_mix_v, time_mix_r, time_mix_g});
+      const auto [xk, xv, xr, xg] = pass.norm_shift(ln1, kAttX, {time_mix_k, time_mix_v, time_mix_r, time_mix_g});
       g = pass.rows(gate.n_out);
       pass.matmul({{.x = xk, .weight = key, .out = k},
                    {.x = xv, .weight = value, .out = v},
                    {.x = xr, .weight = receptance, .out = r},
                    {.x = xg, .weight = gate, .out = g, .activation = Activation::silu}});
     } else {
-      const auto [xk, xv, xr] = pass.token_shift(h, kAttX, {time_mix_k, time_mix_v, time_mix_r});
+      const auto [xk, xv, xr] = pass.norm_shift(ln1, kAttX, {time_mix_k, time_mix_v, time_mix_r});
       pass.matmul({{.x = xk, .weight = key, .out = k},
                    {.x = xv, .weight = value, .out = v},
                    {.x = xr, .weight = receptance, .out = r}});

@@ -68,31 +68,25 @@ struct TimeMix6 {
     }
   }
 
-  // x_c = h + (time_maa_c + tanh(x_x w1_c) w2_c) (h' - h)  for c in w, k, v, r, g
-  std::array<Rows, kShifts> data_dependent_shift(Pass& pass, Rows h) const {
-    const TokenShift::Output x{time_maa_x, pass.rows(h.n_col).data};
-    const Rows xx{x.out, h.n_row, h.n_col};
-    pass.kernels().common.token_shift(pass.device(), pass.batch(), {h, pass.slot(kAttX), {&x, 1}, false});
-    std::array<Rows, kShifts> mixed, low, delta;
-    std::array<TokenShift::Output, kShifts> outputs;
+  // x_c = h + (time_maa_c + tanh(x_x w1_c) w2_c) (h' - h)  for c in w, k, v, r, g; x_x = h + time_maa_x (h' - h)
+  std::array<Rows, kShifts> data_dependent_shift(Pass& pass) const {
+    const Rows difference = pass.rows(pass.x.n_col);
+    const auto [xx, xw, xk, xv, xr, xg] =  // all but the first: h, to which the products add
+        pass.norm_shift(ln1, kAttX, {time_maa_x, nullptr, nullptr, nullptr, nullptr, nullptr}, difference.data);
+    const std::array<Rows, kShifts> mixed{xw, xk, xv, xr, xg};
     std::array<MatMul, kShifts> down, up;
     for (int i = 0; i < kShifts; ++i) {
-      low[i] = pass.rows(time_maa_w1[i].n_out);
-      delta[i] = pass.rows(h.n_col);
-      mixed[i] = pass.rows(h.n_col);
-      down[i] = {.x = xx, .weight = time_maa_w1[i], .out = low[i], .activation = Activation::tanh};
-      up[i] = {.x = low[i], .weight = time_maa_w2[i], .out = delta[i]};
-      outputs[i] = {time_maa[i], mixed[i].data, delta[i].data};
+      const Rows low = pass.rows(time_maa_w1[i].n_out);
+      down[i] = {.x = xx, .weight = time_maa_w1[i], .out = low, .activation = Activation::tanh};
+      up[i] = {.x = low, .weight = time_maa_w2[i], .out = mixed[i], .bias = time_maa[i], .add = true, .gate = difference.data};
     }
     pass.matmul(down);
     pass.matmul(up);
-    pass.kernels().common.token_shift(pass.device(), pass.batch(), {h, pass.slot(kAttX), outputs, true});
     return mixed;
   }
 
   void run(Pass& pass) const {
-    const Rows h = pass.layer_norm(pass.x, ln1);
-    const auto [xw, xk, xv, xr, xg] = data_dependent_shift(pass, h);
+    const auto [xw, xk, xv, xr, xg] = data_dependent_shift(pass);
     const Rows r = pass.rows(receptance.n_out), k = pass.rows(key.n_out), v = pass.rows(value.n_out), g = pass.rows(gate.n_out);
     const Rows w_low = pass.rows(time_decay_w1.n_out), w = pass.rows(time_decay_w2.n_out);
     pass.matmul({{.x = xr, .weight = receptance, .out = r},

@@ -61,8 +61,7 @@ struct TimeMix7 {
   }
 
   void run(Pass& pass, bool first_layer) const {
-    const Rows h = pass.layer_norm(pass.x, ln1);
-    const auto [xr, xw, xk, xv, xa, xg] = pass.token_shift(h, kAttX, {x_r, x_w, x_k, x_v, x_a, x_g});
+    const auto [xr, xw, xk, xv, xa, xg] = pass.norm_shift(ln1, kAttX, {x_r, x_w, x_k, x_v, x_a, x_g});
 
     const std::int64_t n_att = key.n_out;
     const Rows r = pass.rows(n_att), k = pass.rows(n_att), vv = first_layer ? pass.v_first : pass.rows(n_att);

@@ -16,6 +16,7 @@ class DeviceSlot {
     for (const auto& values : arrays) at.push_back(arrays_.emplace_back(new DeviceArray<float>(values))->data());
     pointers_ = std::make_unique<DeviceArray<float*>>(at);
   }
+  [[nodiscard]] std::vector<float*> pointers() const { return pointers_->values(); }  // to the arrays, on the host
 
   [[nodiscard]] float* const* data() const { return pointers_->data(); }
   // After all work that the device was given.

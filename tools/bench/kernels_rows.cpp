@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps that work row by row: norms, embedding, token shift, and those of versions 6 and 7 beside WKV.
+// The steps that work row by row: norms with and without token shift, embedding, and those of versions 6 and 7 beside WKV.
 #include "kernel_bench.h"
 
 namespace rwkv::bench {
@@ -37,27 +37,29 @@ BENCHMARK_CAPTURE(embed, fp32, DType::f32)->Apply(sizes);
 BENCHMARK_CAPTURE(embed, fp16, DType::f16)->Apply(sizes);
 BENCHMARK_CAPTURE(embed, bf16, DType::bf16)->Apply(sizes);
 
-// Version 7 has 6 outputs in time mix and 1 in channel mix, version 6 5 with a mu per row.
-void token_shift(benchmark::State& state, int n_output, bool per_row) {
+// Version 7 has 6 outputs in time mix and 1 in channel mix; version 6 6 and the difference.
+void norm_shift(benchmark::State& state, int n_output, bool wants_difference) {
   const Size size(state);
   Layers layers(size.n_row, size.n_col);
-  auto x = floats(size.all()), mu_row = floats(size.all());
+  auto x = floats(size.all()), weight = floats(size.n_col), bias = floats(size.n_col), difference = floats(size.all());
   std::vector<Floats> mu, out;
-  std::vector<TokenShift::Output> outputs;
+  std::vector<NormShift::Output> outputs;
   for (int i = 0; i < n_output; ++i) {
     mu.push_back(floats(size.n_col));
     out.push_back(floats(size.all()));
-    outputs.push_back({mu.back().data(), out.back().data(), per_row ? mu_row.data() : nullptr});
+    outputs.push_back({mu.back().data(), out.back().data()});
   }
   cpu::CpuDevice& on = device(size.threads);
   for (auto _ : state) {
-    on.kernels().common.token_shift(on, layers.batch(), {rows(x, size.n_col), layers.next(), outputs, true});
+    on.kernels().common.norm_shift(on, layers.batch(),
+                                   {rows(x, size.n_col), weight.data(), bias.data(), 1e-5f, layers.next(), outputs,
+                                    wants_difference ? difference.data() : nullptr});
   }
-  report(state, (1 + n_output * (per_row ? 2 : 1)) * size.all());
+  report(state, (1 + n_output + (wants_difference ? 1 : 0)) * size.all());
 }
-BENCHMARK_CAPTURE(token_shift, 1, 1, false)->Apply(sizes);
-BENCHMARK_CAPTURE(token_shift, 6, 6, false)->Apply(sizes);
-BENCHMARK_CAPTURE(token_shift, 5_per_row, 5, true)->Apply(sizes);
+BENCHMARK_CAPTURE(norm_shift, 1, 1, false)->Apply(sizes);
+BENCHMARK_CAPTURE(norm_shift, 6, 6, false)->Apply(sizes);
+BENCHMARK_CAPTURE(norm_shift, 6_and_difference, 6, true)->Apply(sizes);
 
 void head_norm(benchmark::State& state) {
   const Size size(state);
