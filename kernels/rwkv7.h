@@ -41,10 +41,30 @@ struct Output7 {
   Rows out;  // may be y
 };
 
+// All of it: the three steps above, y being out.
+struct DeltaRule {
+  std::int64_t n_head;
+  Rows r, w, k, v, a, g;  // as before Prepare7; those that it changes may be overwritten
+  Rows kk;                // contents undefined, before and after
+  const float* v_first;
+  const float* v_mix;
+  const float* k_k;
+  const float* k_a;
+  const float* r_k;
+  const float* weight;
+  const float* bias;
+  float eps;
+  float* const* s;
+  Rows out;
+
+  // For a device that takes the steps one by one.
+  [[nodiscard]] Prepare7 prepare() const { return {n_head, w, k, v, a, kk, v_first, v_mix, k_k, k_a}; }
+  [[nodiscard]] Wkv7 wkv() const { return {n_head, r, w, k, v, kk, a, s, out}; }
+  [[nodiscard]] Output7 output() const { return {n_head, out, r, k, v, g, r_k, weight, bias, eps, out}; }
+};
+
 struct Rwkv7Kernels {
-  void (*prepare)(Device&, const Prepare7&);
-  void (*wkv)(Device&, const Batch&, const Wkv7&);
-  void (*output)(Device&, const Output7&);
+  void (*delta_rule)(Device&, const Batch&, const DeltaRule&);
 };
 
 }  // namespace rwkv

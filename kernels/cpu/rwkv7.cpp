@@ -2,8 +2,8 @@
 // The steps of RWKV-7 between its matrices (formulas and shapes: kernels/rwkv7.h). WKV: a task takes one head of one sequence;
 // its state (16 KiB for N = 64) stays in the first-level cache for all tokens. Traffic: 2 N^2 floats per head and call, 7 N per
 // token; 4 N^2 multiply-adds per token, 80 % of the AVX-512 peak in the loop over keys, 64 % with all around it (256 tokens).
-// Prepare and output take some rows per task and are bound by traffic, 11 and 6 floats per value: 37 and 26 GB/s per core for
-// 256 rows of 1,024 on a 2.6 GHz Xeon.
+// Prepare and output take some rows per task, or of few tokens a head with WKV, and are bound by traffic, 11 and 6 floats per
+// value: 37 and 26 GB/s per core for 256 rows of 1,024 on a 2.6 GHz Xeon.
 #include "kernels/rwkv7.h"
 
 #include <hwy/cache_control.h>
@@ -276,6 +276,10 @@ void many_steps(const Wkv7& op, std::int64_t row, std::int64_t end, std::int64_t
   transpose(s, n);
 }
 
+Token7 token_at(const Wkv7& op, std::int64_t at) {
+  return {op.r.data + at, op.w.data + at, op.k.data + at, op.v.data + at, op.kk.data + at, op.b.data + at, op.out.data + at};
+}
+
 void wkv(Device& device, const Batch& batch, const Wkv7& op) {
   const std::int64_t att = op.k.n_col, size = att / op.n_head;
   pool_of(device).parallel_for(batch.n_seq * op.n_head, [&](std::int64_t task) {
@@ -285,8 +289,7 @@ void wkv(Device& device, const Batch& batch, const Wkv7& op) {
     if (end - first >= kFewTokens && size <= kMostKeys) return many_steps(op, first, end, c, s);
     for (std::int64_t row = first; row < end; ++row) {
       const std::int64_t at = row * att + c;
-      step({op.r.data + at, op.w.data + at, op.k.data + at, op.v.data + at, op.kk.data + at, op.b.data + at, op.out.data + at},
-           size, s);
+      step(token_at(op, at), size, s);
     }
   });
 }
@@ -314,8 +317,35 @@ void output(Device& device, const Output7& op) {
   });
 }
 
+// A task takes all steps of a head of a sequence.
+void few_tokens(Device& device, const Batch& batch, const DeltaRule& op) {
+  const Prepare7 before = op.prepare();
+  const Wkv7 recurrence = op.wkv();
+  const Output7 after = op.output();
+  const std::int64_t att = op.k.n_col, size = att / op.n_head;
+  pool_of(device).parallel_for(batch.n_seq * op.n_head, [&](std::int64_t task) {
+    const std::int64_t seq = task / op.n_head, c = task % op.n_head * size;
+    for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
+      prepare_head(before, row * att + c, c, size);
+      step(token_at(recurrence, row * att + c), size, op.s[seq] + c * size);
+      output_head(after, row * att + c, c, size);
+    }
+  });
+}
+
+void delta_rule(Device& device, const Batch& batch, const DeltaRule& op) {
+  std::int64_t longest = 0;
+  for (std::int64_t seq = 0; seq < batch.n_seq; ++seq) {
+    longest = std::max<std::int64_t>(longest, batch.offsets[seq + 1] - batch.offsets[seq]);
+  }
+  if (longest < kFewTokens) return few_tokens(device, batch, op);
+  prepare(device, op.prepare());
+  wkv(device, batch, op.wkv());
+  output(device, op.output());
+}
+
 const Rwkv7Kernels* kernels() {
-  static const Rwkv7Kernels table{prepare, wkv, output};
+  static const Rwkv7Kernels table{delta_rule};
   return &table;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of RWKV-7 between its matrices (formulas and shapes: kernels/rwkv7.h).
+// The steps of RWKV-7 between its matrices for many tokens (formulas and shapes: kernels/rwkv7.h).
 // Prepare and output: a warp takes a head of a row; 11 (layer 0: 7) and 6 floats of traffic per value, 64 / 51 / 48 registers.
 // WKV: a block takes 16 rows of the state of a head, or 64 where that makes blocks enough, and keeps them in registers for all
 // tokens, whose numbers come through shared memory while those before are computed. Traffic per head: 2 N^2 floats per call, 7
@@ -13,6 +13,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/warp.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/rwkv7_state.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -126,10 +127,7 @@ __global__ void __launch_bounds__(kThreads) output7_kernel(Output7 op, int size)
   for (int j = head.lane + kPanel; j < head.n; j += kPanel) OutputPanel(op, head, j).store(op, head, j, mean, scale, bonus);
 }
 
-// WKV of a head of kSize values and keys. kLanes neighbouring lanes share kRows rows of the state: lane l has of each row the
-// keys 4 (l + kLanes q) to 4 (l + kLanes q) + 3, q < kVectors, in registers.
-constexpr int kLanes = 8;
-
+// WKV of a head of kSize values and keys. A lane has kRows rows of the state (rwkv7_state.h), in registers.
 template <int kSize, int kRows>
 struct Tile7 {
   static constexpr int kVectors = kSize / (4 * kLanes);
@@ -164,27 +162,6 @@ struct Tile7 {
     cp_async_commit();
   }
 };
-
-__device__ float4& vector_at(float* x) { return *reinterpret_cast<float4*>(x); }
-__device__ const float4& vector_at(const float* x) { return *reinterpret_cast<const float4*>(x); }
-
-// Sums over the kLanes lanes, side by side.
-template <int n>
-__device__ void sum_lanes(float (&x)[n]) {
-  for (int lanes = kLanes / 2; lanes > 0; lanes /= 2) {
-    for (int i = 0; i < n; ++i) x[i] += __shfl_xor_sync(kWholeWarp, x[i], lanes);
-  }
-}
-
-__device__ float dot(float4 x, float4 y, float sum) {
-  return fmaf(x.w, y.w, fmaf(x.z, y.z, fmaf(x.y, y.y, fmaf(x.x, y.x, sum))));
-}
-
-// s w - removed b + v k
-__device__ float4 advance(float4 s, float4 w, float removed, float4 b, float v, float4 k) {
-  return {fmaf(v, k.x, fmaf(-removed, b.x, s.x * w.x)), fmaf(v, k.y, fmaf(-removed, b.y, s.y * w.y)),
-          fmaf(v, k.z, fmaf(-removed, b.z, s.z * w.z)), fmaf(v, k.w, fmaf(-removed, b.w, s.w * w.w))};
-}
 
 template <int kSize, int kRows>
 __global__ void __launch_bounds__(kThreads) wkv7_kernel(Batch batch, Wkv7 op) {

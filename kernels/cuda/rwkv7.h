@@ -7,8 +7,11 @@
 
 namespace rwkv::cuda {
 
-void prepare7(cudaStream_t stream, const Prepare7& op);
 // Of heads of 32, 64 and 128, rows and states are aligned to 16 bytes.
+void delta_rule(cudaStream_t stream, const Batch& batch, const DeltaRule& op);
+
+// Its steps, for many tokens.
+void prepare7(cudaStream_t stream, const Prepare7& op);
 void wkv7(cudaStream_t stream, const Batch& batch, const Wkv7& op);
 void output7(cudaStream_t stream, const Output7& op);
 

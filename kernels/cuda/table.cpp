@@ -44,7 +44,7 @@ std::size_t scratch_bytes_on_card(Device& device, const MatMul& op) {
 constexpr Rwkv4Kernels kRwkv4{.wkv = on_stream<wkv4>};
 constexpr Rwkv5Kernels kRwkv5{.wkv = on_stream<linear_attention>};
 constexpr Rwkv6Kernels kRwkv6{.decay = on_stream<decay>, .wkv = on_stream<linear_attention>};
-constexpr Rwkv7Kernels kRwkv7{.prepare = on_stream<prepare7>, .wkv = on_stream<wkv7>, .output = on_stream<output7>};
+constexpr Rwkv7Kernels kRwkv7{.delta_rule = on_stream<delta_rule>};
 
 }  // namespace
 

@@ -81,29 +81,25 @@ struct TimeMix7 {
     pass.matmul(std::span(from_low).first(first_layer ? 3 : 4));
 
     const Rows kk = pass.rows(n_att), y = pass.rows(n_att);
-    const Rwkv7Kernels& kernels = *pass.kernels().rwkv7;
-    kernels.prepare(pass.device(), {.n_head = n_head,
-                                    .w = decay,
-                                    .k = k,
-                                    .v = vv,
-                                    .a = rate,
-                                    .kk = kk,
-                                    .v_first = first_layer ? nullptr : pass.v_first.data,
-                                    .v_mix = first_layer ? nullptr : v_mix.data,
-                                    .k_k = k_k,
-                                    .k_a = k_a});
-    kernels.wkv(pass.device(), pass.batch(), {n_head, r, decay, k, vv, kk, rate, pass.slot(kS), y});
-    kernels.output(pass.device(), {.n_head = n_head,
-                                   .y = y,
-                                   .r = r,
-                                   .k = k,
-                                   .v = vv,
-                                   .g = gate,
-                                   .r_k = r_k,
-                                   .weight = ln_x.weight,
-                                   .bias = ln_x.bias,
-                                   .eps = head_norm_eps,
-                                   .out = y});
+    pass.kernels().rwkv7->delta_rule(pass.device(), pass.batch(),
+                                     {.n_head = n_head,
+                                      .r = r,
+                                      .w = decay,
+                                      .k = k,
+                                      .v = vv,
+                                      .a = rate,
+                                      .g = gate,
+                                      .kk = kk,
+                                      .v_first = first_layer ? nullptr : pass.v_first.data,
+                                      .v_mix = first_layer ? nullptr : v_mix.data,
+                                      .k_k = k_k,
+                                      .k_a = k_a,
+                                      .r_k = r_k,
+                                      .weight = ln_x.weight,
+                                      .bias = ln_x.bias,
+                                      .eps = head_norm_eps,
+                                      .s = pass.slot(kS),
+                                      .out = y});
     pass.matmul({{.x = y, .weight = output, .out = pass.x, .add = true}});
   }
 };

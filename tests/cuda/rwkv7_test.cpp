@@ -181,5 +181,64 @@ TEST(CudaRwkv7, OutputKeepsNanInItsHead) {
   for (int i = 0; i < 120; ++i) EXPECT_EQ(std::isnan(out[i]), i >= 20 && i < 40) << i;
 }
 
+void delta_rule(DeltaRuleInputs& in) {
+  const Floats r(in.r), w(in.w), k(in.k), v(in.v), a(in.a), g(in.g), kk(in.kk), v_first(in.v_first), v_mix(in.v_mix);
+  const Floats k_k(in.k_k), k_a(in.k_a), r_k(in.r_k), weight(in.weight), bias(in.bias), out(in.out);
+  const DeviceSlot s(in.ragged.arrays[0]);
+  const DeviceArray<std::int32_t> offsets(in.ragged.offsets);
+  DeltaRule op = in.op();
+  op.r.data = r.data(), op.w.data = w.data(), op.k.data = k.data(), op.v.data = v.data(), op.a.data = a.data();
+  op.g.data = g.data(), op.kk.data = kk.data(), op.out.data = out.data(), op.s = s.data();
+  if (!in.first_layer) op.v_first = v_first.data(), op.v_mix = v_mix.data();
+  op.k_k = k_k.data(), op.k_a = k_a.data(), op.r_k = r_k.data(), op.weight = weight.data(), op.bias = bias.data();
+  cuda::delta_rule(nullptr, {in.ragged.n_seq(), in.ragged.n_row(), offsets.data()}, op);
+  in.out = out.values(), in.ragged.arrays[0] = s.values();
+}
+
+void expect_delta_rule_equals_plain_loops(DeltaRuleInputs in) {
+  const DeltaRuleInputs start = in;
+  delta_rule(in);
+  ASSERT_NO_FATAL_FAILURE(expect_delta_rule(in, start)) << "heads of " << in.size;
+}
+
+TEST(CudaRwkv7, FewTokensEqualPlainLoops) {
+  for (const std::int64_t size : {20, 32, 64}) {
+    for (const bool first_layer : {false, true}) {
+      ASSERT_NO_FATAL_FAILURE(expect_delta_rule_equals_plain_loops({2, size, {1, 3, 1}, first_layer}));
+    }
+  }
+}
+
+TEST(CudaRwkv7, OneTokenOfEachSequenceEqualsPlainLoops) {
+  ASSERT_NO_FATAL_FAILURE(expect_delta_rule_equals_plain_loops({1, 64, {1, 1, 0, 1}}));
+}
+
+// One more token than one launch takes.
+TEST(CudaRwkv7, ManyTokensEqualPlainLoops) {
+  for (const int length : {8, 9}) {
+    for (const std::int64_t size : {3, 64}) {
+      ASSERT_NO_FATAL_FAILURE(expect_delta_rule_equals_plain_loops({2, size, {length}}));
+    }
+  }
+}
+
+TEST(CudaRwkv7, AZeroKeyRemovesNothing) {
+  DeltaRuleInputs in(2, 64, {2});
+  std::fill_n(in.k.begin() + 64, 64, 0.0f);  // head 1 of row 0
+  ASSERT_NO_FATAL_FAILURE(expect_delta_rule_equals_plain_loops(in));
+}
+
+TEST(CudaRwkv7, NanComesOutOfItsHeadFromItsRow) {
+  for (const bool in_key : {true, false}) {
+    DeltaRuleInputs in(2, 64, {3, 1});
+    (in_key ? in.k : in.r)[128 + 64 + 7] = kNan;  // head 1 of row 1; r does not enter the state
+    std::ranges::fill(in.out, 1.0f);
+    delta_rule(in);
+    for (int i = 0; i < 4 * 128; ++i) {
+      EXPECT_EQ(std::isnan(in.out[i]), i % 128 >= 64 && (i / 128 == 1 || (in_key && i / 128 == 2))) << i;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rwkv::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three steps of RWKV-7 between its matrices (spec 2.4): inputs, double-precision loops, and how near to them a device must
-// be.
+// The three steps of RWKV-7 between its matrices (spec 2.4), and all in one: inputs, double-precision loops, and how near to
+// them a device must be.
 #pragma once
 #include <algorithm>
 
@@ -127,5 +127,96 @@ struct OutputInputs {
     return all;
   }
 };
+
+// All of the above as one step over a ragged batch.
+struct DeltaRuleInputs {
+  std::int64_t att, size;
+  Ragged ragged;
+  bool first_layer;
+  std::vector<float> r, w, k, v, a, g, kk, v_first, v_mix, k_k, k_a, r_k, weight, bias, out;
+
+  DeltaRuleInputs(std::int64_t n_head, std::int64_t n, std::initializer_list<int> lengths, bool layer0 = false)
+      : att(n_head * n), size(n), ragged(lengths), first_layer(layer0) {
+    const std::int64_t all = ragged.n_row() * att;
+    const float unit = 1.0f / std::sqrt(static_cast<float>(n));
+    r = floats(all, 1, unit), k = floats(all, 2, 0.5f), v = floats(all, 3), g = floats(all, 5), kk = nans(all);
+    w = floats(all, 4), a = floats(all, 6), v_mix = floats(all, 8);
+    for (auto* const share : {&w, &a, &v_mix}) {
+      for (float& x : *share) x = 1.0f / (1.0f + std::exp(-x));
+    }
+    v_first = floats(all, 7), k_k = floats(att, 9), k_a = floats(att, 10, 0.2f, 0.8f), r_k = floats(att, 11, 0.4f);
+    weight = floats(att, 12, 0.3f, 1.0f), bias = floats(att, 13), out = nans(all);
+    ragged.slot(att * n, 14);
+  }
+  // Of arrays on the host.
+  [[nodiscard]] DeltaRule op() {
+    return {.n_head = att / size,
+            .r = rows(r, att),
+            .w = rows(w, att),
+            .k = rows(k, att),
+            .v = rows(v, att),
+            .a = rows(a, att),
+            .g = rows(g, att),
+            .kk = rows(kk, att),
+            .v_first = first_layer ? nullptr : v_first.data(),
+            .v_mix = first_layer ? nullptr : v_mix.data(),
+            .k_k = k_k.data(),
+            .k_a = k_a.data(),
+            .r_k = r_k.data(),
+            .weight = weight.data(),
+            .bias = bias.data(),
+            .eps = 64e-5f,
+            .s = ragged.pointers[0].data(),
+            .out = rows(out, att)};
+  }
+};
+
+// One token of a head of n values whose first number in the rows is `at`; s: [value, key]. y and what out may be off by,
+// relative to an error of y.
+inline void expect_token7(const DeltaRuleInputs& in, const DeltaRuleInputs& start, std::int64_t at, double* s,
+                          double tolerance) {
+  const std::int64_t n = in.size, c = at % in.att;
+  std::vector<double> kk(n), k(n), v(n), y(n);
+  double norm = 0, mean = 0, variance = 0, bonus = 0;
+  for (std::int64_t j = 0; j < n; ++j) norm += std::pow(double(start.k[at + j]) * start.k_k[c + j], 2);
+  for (std::int64_t j = 0; j < n; ++j) {
+    const double a = start.a[at + j];
+    kk[j] = double(start.k[at + j]) * start.k_k[c + j] / std::max(std::sqrt(norm), 1e-12);
+    k[j] = start.k[at + j] * (1 + (a - 1) * start.k_a[c + j]);
+    v[j] = start.v[at + j];
+    if (!start.first_layer) v[j] += (double(start.v_first[at + j]) - start.v[at + j]) * start.v_mix[at + j];
+    bonus += start.r[at + j] * k[j] * start.r_k[c + j];
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    double* const row = s + i * n;
+    double removed = 0;
+    for (std::int64_t j = 0; j < n; ++j) removed += row[j] * kk[j];
+    for (std::int64_t j = 0; j < n; ++j) {
+      row[j] = row[j] * std::exp(-0.606531 * start.w[at + j]) - removed * kk[j] * start.a[at + j] + v[i] * k[j];
+      y[i] += row[j] * start.r[at + j];
+    }
+    mean += y[i] / double(n);
+  }
+  for (std::int64_t i = 0; i < n; ++i) variance += (y[i] - mean) * (y[i] - mean) / double(n);
+  const double deviation = std::sqrt(variance + double(64e-5f));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double normed = (y[i] - mean) / deviation * start.weight[c + i] + start.bias[c + i];
+    const double g = start.g[at + i], lost = tolerance * (1 + std::abs(g)) * (2 + 2 / deviation);
+    ASSERT_NEAR(in.out[at + i], (normed + bonus * v[i]) * g, lost) << "row " << at / in.att << " channel " << c + i;
+  }
+}
+
+// tolerance: of y and of the state; the norm divides what y is off by by its deviation.
+inline void expect_delta_rule(const DeltaRuleInputs& in, const DeltaRuleInputs& start, double tolerance = 2 * kTolerance7) {
+  for (std::int64_t seq = 0; seq < in.ragged.n_seq(); ++seq) {
+    auto s = doubles(start.ragged.arrays[0][seq]);
+    for (std::int64_t row = in.ragged.offsets[seq]; row < in.ragged.offsets[seq + 1]; ++row) {
+      for (std::int64_t c = 0; c < in.att; c += in.size) {
+        ASSERT_NO_FATAL_FAILURE(expect_token7(in, start, row * in.att + c, &s[c * in.size], tolerance));
+      }
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_near(in.ragged.arrays[0][seq], s, tolerance, 0)) << "sequence " << seq;
+  }
+}
 
 }  // namespace rwkv::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps that work row by row: norms with and without token shift, embedding, and those of versions 6 and 7 beside WKV.
+// The steps that work row by row: norms with and without token shift, embedding, and those of versions 5 and 6 beside WKV.
 #include "kernel_bench.h"
 
 namespace rwkv::bench {
@@ -82,42 +82,6 @@ void decay6(benchmark::State& state) {
   report(state, 2 * size.all());
 }
 BENCHMARK(decay6)->Apply(sizes);
-
-// It works in place, so inputs that it leaves as they are: a = 0 and k_a = 0; w and v converge.
-void prepare7(benchmark::State& state) {
-  const Size size(state);
-  auto w = floats(size.all(), 0.0f), k = floats(size.all()), v = floats(size.all()), kk = floats(size.all());
-  auto v_first = floats(size.all()), v_mix = floats(size.all(), 0.0f), k_k = floats(size.n_col, 0.5f);
-  Floats a(k.size()), k_a(k_k.size());
-  const Prepare7 op{.n_head = size.n_col / kHeadSize,
-                    .w = rows(w, size.n_col),
-                    .k = rows(k, size.n_col),
-                    .v = rows(v, size.n_col),
-                    .a = rows(a, size.n_col),
-                    .kk = rows(kk, size.n_col),
-                    .v_first = v_first.data(),
-                    .v_mix = v_mix.data(),
-                    .k_k = k_k.data(),
-                    .k_a = k_a.data()};
-  cpu::CpuDevice& on = device(size.threads);
-  for (auto _ : state) on.kernels().rwkv7->prepare(on, op);
-  report(state, 11 * size.all());
-}
-BENCHMARK(prepare7)->Apply(sizes);
-
-void output7(benchmark::State& state) {
-  const Size size(state);
-  auto y = floats(size.all()), r = floats(size.all()), k = floats(size.all()), v = floats(size.all()), g = floats(size.all());
-  auto r_k = floats(size.n_col), weight = floats(size.n_col), bias = floats(size.n_col), out = floats(size.all());
-  cpu::CpuDevice& on = device(size.threads);
-  for (auto _ : state) {
-    on.kernels().rwkv7->output(
-        on, {size.n_col / kHeadSize, rows(y, size.n_col), rows(r, size.n_col), rows(k, size.n_col), rows(v, size.n_col),
-             rows(g, size.n_col), r_k.data(), weight.data(), bias.data(), 64e-5f, rows(out, size.n_col)});
-  }
-  report(state, 6 * size.all());
-}
-BENCHMARK(output7)->Apply(sizes);
 
 }  // namespace
 }  // namespace rwkv::bench
