@@ -48,8 +48,10 @@ void launch_products(cudaStream_t stream, const Kind& kind, Products& products) 
   }
 }
 
+std::size_t n_counter(const MatMul& op) { return kind_of(op).kernel == Kernel::parts ? matvec_parts_counters(op) : 0; }
+
 // The products of a group whose kind is that of the first one left, which are taken from `left`.
-Products take(std::vector<const MatMul*>& left, std::byte*& scratch) {
+Products take(std::vector<const MatMul*>& left, std::byte*& scratch, unsigned*& counters) {
   Products products{};
   const Kind kind = kind_of(*left.front());
   std::erase_if(left, [&](const MatMul* op) {
@@ -57,6 +59,7 @@ Products take(std::vector<const MatMul*>& left, std::byte*& scratch) {
     Product& p = products.product[products.n++];
     p = to_product(*op);
     if (const std::size_t bytes = scratch_bytes(*op)) p.scratch = std::exchange(scratch, scratch + bytes);
+    if (const std::size_t n = n_counter(*op)) p.counters = std::exchange(counters, counters + n);
     return true;
   });
   return products;
@@ -84,18 +87,19 @@ std::size_t scratch_bytes(const MatMul& op) {
 
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group) {
   std::vector<const MatMul*> left;
-  std::size_t bytes = 0;
+  std::size_t bytes = 0, counters = 0;
   for (const MatMul& op : group) {
     if (op.x.n_row == 0) continue;
     left.push_back(&op);
-    bytes += scratch_bytes(op);
+    bytes += scratch_bytes(op), counters += n_counter(op);
   }
   std::optional<Scratch::Use> use;
-  if (bytes > 0) use.emplace(scratch.use(stream, bytes));
+  if (bytes > 0) use.emplace(scratch.use(stream, bytes, counters));
   auto* at = use ? static_cast<std::byte*>(use->data()) : nullptr;
+  unsigned* counter = use ? use->counters() : nullptr;
   while (!left.empty()) {
     const Kind kind = kind_of(*left.front());
-    Products products = take(left, at);
+    Products products = take(left, at, counter);
     launch_products(stream, kind, products);
   }
 }

@@ -3,10 +3,10 @@
 // ffn.value 86 to 90% for one row, so the launch reads that much less. An estimated 60 to 70% of the card's bandwidth for what
 // is left, as it is little: 8 MB of 33.6 for n_embd 4096.
 //
-// Two launches. A block has a part of the input, 256 rows of W^T, and 256 columns: it lists the rows whose x is not 0, its
-// warps take the rows of the list in turn, each thread 8 columns, and their sums are added in the order of the warps. The
-// second launch adds the parts in their order: results do not depend on which block runs when. Scratch: sums
-// [n_part, n_row, n_out], for i8 the three sums of x (matvec.cu) [n_part, n_row, 3].
+// A block has a part of the input, 256 rows of W^T, and a tile of 256 columns: it lists the rows whose x is not 0, its warps
+// take the rows of the list in turn, each thread 8 columns, and their sums are added in the order of the warps. Of the blocks
+// of a tile the last one to come adds the parts, in their order: results do not depend on which block that is. Scratch: sums
+// [n_part, n_row, n_out], for i8 the three sums of x (matvec.cu) [n_tile, n_part, n_row, 3].
 #include <algorithm>
 
 #include "kernels/cuda/launch.h"
@@ -82,6 +82,18 @@ __device__ void sum_x(const Product& p, const float (&x)[rows], int k, int n_row
   to[thread] = total;
 }
 
+// Whether this is the last of n blocks that call it; what the others have written before can be read then, past the first-level
+// cache. The counter is 0 before and afterwards.
+__device__ bool is_last(unsigned* counter, int n) {
+  SHARED_ARRAY(bool, last, [1]);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last[0] = atomicInc(counter, static_cast<unsigned>(n) - 1) == static_cast<unsigned>(n) - 1;
+  __syncthreads();
+  if (last[0]) __threadfence();
+  return last[0];
+}
+
 template <DType type, int rows>
 __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__ Products products) {
   SHARED_ARRAY(float, xs, [rows][kPart]);  // of the list
@@ -95,7 +107,9 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
   const int tile = block % n_tile * kTile;
   block /= n_tile;
   const int part = block % n_part, first_row = block / n_part * rows, n_row = min(rows, p.n_row - first_row);
+  const std::int64_t stride = std::int64_t{p.n_row} * p.n_out;  // from a part to the next
   float* const sums = static_cast<float*>(p.scratch);
+  float* const of_x = sums + n_part * stride + std::int64_t{tile / kTile} * n_part * p.n_row * 3;
 
   const int my_k = part * kPart + thread;
   float x[rows];
@@ -104,10 +118,7 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
     x[r] = r < n_row && my_k < p.n_in ? p.x[std::int64_t{first_row + r} * p.n_in + my_k] : 0.0f;
     used |= x[r] != 0.0f;
   }
-  if (type == DType::i8 && tile == 0) {
-    const std::int64_t after = std::int64_t{n_part} * p.n_row * p.n_out;
-    sum_x<rows>(p, x, my_k, n_row, sums + after + 3 * (std::int64_t{part} * p.n_row + first_row));
-  }
+  if constexpr (type == DType::i8) sum_x<rows>(p, x, my_k, n_row, of_x + 3 * (std::int64_t{part} * p.n_row + first_row));
   const unsigned votes = __ballot_sync(kWholeWarp, used);
   if (lane == 0) counts[warp] = __popc(votes);
   __syncthreads();
@@ -163,34 +174,27 @@ __global__ void __launch_bounds__(kThreads) parts_kernel(const __grid_constant__
     float total = 0.0f;
     for (int w = 0; w < kWarps; ++w) total += of_warp[w][thread];
     if (tile + thread < p.n_out) {
-      sums[(std::int64_t{part} * p.n_row + first_row + r) * p.n_out + tile + thread] = total;
+      sums[part * stride + std::int64_t{first_row + r} * p.n_out + tile + thread] = total;
     }
     __syncthreads();
   }
-}
 
-// A thread for each number of the result, 128 of a row in a block.
-constexpr int kAdders = 128;
-
-template <bool i8>
-__global__ void __launch_bounds__(kAdders) add_parts_kernel(const __grid_constant__ Products products) {
-  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
-  const int block = static_cast<int>(blockIdx.x) - p.first_block, tiles = divided_up(p.n_out, kAdders);
-  const int row = block / tiles, column = block % tiles * kAdders + static_cast<int>(threadIdx.x);
-  if (column >= p.n_out) return;
-  const int n_part = divided_up(p.n_in, kPart);
-  const auto* const sums = static_cast<const float*>(p.scratch);
-  const std::int64_t stride = std::int64_t{p.n_row} * p.n_out;
-  float y = 0.0f;
-  for (int part = 0; part < n_part; ++part) y += sums[part * stride + std::int64_t{row} * p.n_out + column];
-  if constexpr (i8) {
-    float total[3] = {};
-    for (int part = 0; part < n_part; ++part) {
-      UNROLL for (int s = 0; s < 3; ++s) total[s] += sums[n_part * stride + 3 * (std::int64_t{part} * p.n_row + row) + s];
+  unsigned* const counter = p.counters + block / n_part * n_tile + tile / kTile;
+  if (!is_last(counter, n_part) || tile + thread >= p.n_out) return;
+  for (int r = 0; r < n_row; ++r) {
+    const float* const mine = sums + std::int64_t{first_row + r} * p.n_out + tile + thread;
+    float y = 0.0f;
+    UNROLL_BY(8)
+    for (int i = 0; i < n_part; ++i) y += __ldcg(mine + i * stride);
+    if constexpr (type == DType::i8) {
+      float total[3] = {};
+      for (int i = 0; i < n_part; ++i) {
+        UNROLL for (int s = 0; s < 3; ++s) total[s] += __ldcg(of_x + 3 * (std::int64_t{i} * p.n_row + first_row + r) + s);
+      }
+      y = sum_of_i8(p, tile + thread, y, total[2], total[1], total[0]);
     }
-    y = sum_of_i8(p, column, y, total[2], total[1], total[0]);
+    finish(p, first_row + r, tile + thread, y);
   }
-  finish(p, row, column, y);
 }
 
 template <DType type, int rows>
@@ -201,19 +205,17 @@ void launch_rows(cudaStream_t stream, Products& products) {
     blocks += divided_up(p.n_out, kTile) * divided_up(p.n_in, kPart) * divided_up(p.n_row, rows);
   }
   launch({static_cast<unsigned>(blocks), kThreads, 0, stream}, parts_kernel<type, rows>, products);
-  blocks = 0;
-  for (Product& p : std::span(products.product, products.n)) {
-    p.first_block = blocks;
-    blocks += divided_up(p.n_out, kAdders) * p.n_row;
-  }
-  launch({static_cast<unsigned>(blocks), kAdders, 0, stream}, add_parts_kernel<type == DType::i8>, products);
 }
 
 }  // namespace
 
 std::size_t matvec_parts_bytes(const MatMul& op) {
-  const std::int64_t n_part = (op.weight.n_in + kPart - 1) / kPart;
-  return static_cast<std::size_t>(n_part * op.x.n_row * (op.weight.n_out + 3)) * sizeof(float);
+  const std::int64_t n_part = (op.weight.n_in + kPart - 1) / kPart, n_tile = (op.weight.n_out + kTile - 1) / kTile;
+  return static_cast<std::size_t>(n_part * op.x.n_row * (op.weight.n_out + 3 * n_tile)) * sizeof(float);
+}
+
+std::size_t matvec_parts_counters(const MatMul& op) {
+  return static_cast<std::size_t>((op.weight.n_out + kTile - 1) / kTile * op.x.n_row);
 }
 
 void matvec_parts(cudaStream_t stream, DType type, Products& products) {

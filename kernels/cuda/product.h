@@ -13,8 +13,11 @@
 // Before a loop whose count is known: arrays that it indexes stay in registers.
 #ifdef CUEMU
 #define UNROLL
+#define UNROLL_BY(n)
 #else
 #define UNROLL _Pragma("unroll")
+#define UNROLL_PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(n) UNROLL_PRAGMA(unroll n)
 #endif
 
 namespace rwkv::cuda {
@@ -27,7 +30,8 @@ struct Product {
   const float* gate;  // or null
   const float *mx, *rx, *my, *ry;
   const std::uint16_t* scale;
-  void* scratch;  // what the kernel says
+  void* scratch;       // what the kernel says
+  unsigned* counters;  // matvec_parts: 0 before and afterwards
   int n_row, n_in, n_out;
   int first_block;
   Activation activation;
@@ -111,8 +115,9 @@ void with_type(DType type, const Body& body) {
 // Matrices as in a checkpoint, at most 16 rows of x.
 void matvec(cudaStream_t stream, DType type, Products& products);
 
-// Input-major ones, at most 16 rows of x; scratch: of matvec_parts_bytes each.
+// Input-major ones, at most 16 rows of x; scratch: of matvec_parts_bytes each, and as many counters.
 std::size_t matvec_parts_bytes(const MatMul& op);
+std::size_t matvec_parts_counters(const MatMul& op);
 void matvec_parts(cudaStream_t stream, DType type, Products& products);
 
 // More rows; scratch: of gemm_bytes each. The products of a launch have the same gemm_tile_rows.
