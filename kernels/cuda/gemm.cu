@@ -309,7 +309,7 @@ void launch_shape(cudaStream_t stream, Products& products) {
   launch({rows, kThreads, 0, stream}, narrow_kernel<type, planes>, products);
   bool in_parts = false;
   for (Product& p : all) {
-    p.parts = static_cast<std::uint16_t>(parts_for(Shape::rows, p.n_row, p.n_out, p.n_in));
+    p.parts = parts_for(Shape::rows, p.n_row, p.n_out, p.n_in);
     in_parts |= p.parts > 1;
   }
   const unsigned tiles =

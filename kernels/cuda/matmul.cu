@@ -19,7 +19,7 @@ enum class Kernel { matvec, parts, gemm, tiled };
 // What the products of a launch have in common.
 struct Kind {
   Kernel kernel;
-  DType type;
+  std::optional<DType> type;  // none: any
   bool input_major;
   std::int64_t rows;  // of x, at most; gemm: of its tiles
   bool operator==(const Kind&) const = default;
@@ -32,19 +32,20 @@ Kind kind_of(const MatMul& op) {
     return {Kernel::gemm, w.type, w.input_major, gemm_tile_rows(op)};
   }
   const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(op.x.n_row)));
-  return {w.input_major ? Kernel::parts : Kernel::matvec, w.type, w.input_major, rows};
+  if (w.input_major) return {Kernel::parts, w.type, true, rows};
+  return {Kernel::matvec, rows > kMostMixedRows ? std::optional(w.type) : std::nullopt, false, rows};
 }
 
 void launch_products(cudaStream_t stream, const Kind& kind, Products& products) {
   switch (kind.kernel) {
     case Kernel::matvec:
-      return matvec(stream, kind.type, products);
+      return matvec(stream, products);
     case Kernel::parts:
-      return matvec_parts(stream, kind.type, products);
+      return matvec_parts(stream, *kind.type, products);
     case Kernel::gemm:
-      return gemm(stream, kind.type, kind.input_major, static_cast<int>(kind.rows), products);
+      return gemm(stream, *kind.type, kind.input_major, static_cast<int>(kind.rows), products);
     case Kernel::tiled:
-      return matmul_tiled(stream, kind.type, kind.input_major, products);
+      return matmul_tiled(stream, *kind.type, kind.input_major, products);
   }
 }
 
@@ -73,7 +74,7 @@ Product to_product(const MatMul& op) {
   p.x = op.x.data, p.w = w.data, p.out = op.out.data, p.bias = op.bias, p.gate = op.gate;
   p.mx = w.mx, p.rx = w.rx, p.my = w.my, p.ry = w.ry, p.scale = w.scale;
   p.n_row = static_cast<int>(op.x.n_row), p.n_in = static_cast<int>(w.n_in), p.n_out = static_cast<int>(w.n_out);
-  p.activation = op.activation, p.add = op.add;
+  p.type = w.type, p.activation = op.activation, p.add = op.add;
   const std::int64_t row_bytes = bytes_of(w.type, w.input_major ? w.n_out : w.n_in);
   p.aligned = (reinterpret_cast<std::uintptr_t>(w.data) | static_cast<std::uintptr_t>(row_bytes)) % 16 == 0;
   return p;

@@ -11,7 +11,8 @@
 
 namespace rwkv::cuda {
 
-// The products of a group do not depend on each other. Those of a type that have as many rows are one launch.
+// The products of a group do not depend on each other. Those that have as many rows are one launch, of more
+// than 2 rows those of a type.
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group);
 
 // That it takes for a product of a group.

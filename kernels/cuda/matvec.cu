@@ -128,13 +128,23 @@ struct Stream {
   }
 };
 
+// What a block shares.
 template <DType type, int rows>
-__global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel(const __grid_constant__ Products products) {
+struct Shared {
+  float xs[rows * kRowStride<type, rows>];
+  float part[kWarps][kOwn<rows>][3];
+};
+
+template <DType type, int rows>
+__device__ Shared<type, rows>& part_of(Shared<DType::i4, rows>& memory) {
+  static_assert(sizeof(Shared<type, rows>) <= sizeof memory);
+  return reinterpret_cast<Shared<type, rows>&>(memory);
+}
+
+template <DType type, int rows>
+__device__ void multiply_block(const Product& p, Shared<type, rows>& shared) {
   constexpr int kAtOnce = kChunk<rows>, kCols = kColumns<type, rows>, kVec = kVector<type>;
-  constexpr int kNumbers = rows * kRowStride<type, rows>;
-  SHARED_ARRAY(float, xs, [kNumbers]);
-  SHARED_ARRAY(float, part, [kWarps][kOwn<rows>][3]);
-  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  auto& [xs, part] = shared;
   const int thread = static_cast<int>(threadIdx.x), lanes = p.lanes, lane = thread % lanes;
   const int n_team = kThreads / lanes, first = (static_cast<int>(blockIdx.x) - p.first_block) * n_team * kCols;
   const int column = first + thread / lanes * kCols;
@@ -213,43 +223,77 @@ __global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel
   }
 }
 
+template <DType type, int rows>
+__global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel(const __grid_constant__ Products products) {
+  using Memory = Shared<type, rows>;
+  SHARED_ARRAY(Memory, shared, [1]);
+  multiply_block<type, rows>(product_of(products, static_cast<int>(blockIdx.x)), shared[0]);
+}
+
+// Products of any types. Those of i4 need most registers and shared memory; of two rows, too many for three blocks.
+template <int rows>
+__global__ void __launch_bounds__(kThreads, 4 - rows)
+    mixed_kernel(const __grid_constant__ Products products) {
+  using Memory = Shared<DType::i4, rows>;
+  SHARED_ARRAY(Memory, shared, [1]);
+  const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  switch (p.type) {
+    case DType::f32:
+      return multiply_block<DType::f32, rows>(p, part_of<DType::f32>(shared[0]));
+    case DType::f16:
+      return multiply_block<DType::f16, rows>(p, part_of<DType::f16>(shared[0]));
+    case DType::bf16:
+      return multiply_block<DType::bf16, rows>(p, part_of<DType::bf16>(shared[0]));
+    case DType::i8:
+      return multiply_block<DType::i8, rows>(p, part_of<DType::i8>(shared[0]));
+    case DType::i4:
+      return multiply_block<DType::i4, rows>(p, shared[0]);
+  }
+}
+
 // Threads for a row of W: not more than have a vector in each chunk, a warp at most where there are many rows of W; more where
 // they are few, so that the card has work, but at least four vectors each.
 template <DType type, int rows>
-std::uint16_t lanes_for(const Product& p) {
+int lanes_for(const Product& p) {
   constexpr int kTarget = 1 << 16;  // threads
   const int n_vector = std::min(p.n_in, kChunk<rows>) / (p.aligned ? kVector<type> : 1);
   const std::int64_t teams = (p.n_out + kColumns<type, rows> - 1) / kColumns<type, rows>;
   int lanes = 8;
   while (lanes < 32 && 2 * lanes <= n_vector) lanes *= 2;
   while (lanes < kThreads && 8 * lanes <= n_vector && lanes * teams < kTarget) lanes *= 2;
-  return static_cast<std::uint16_t>(lanes);
+  return lanes;
 }
 
-template <DType type, int rows>
+template <int rows>
 void launch_rows(cudaStream_t stream, Products& products) {
   int blocks = 0;
+  bool mixed = false;
+  const DType type = products.product[0].type;
   for (Product& p : std::span(products.product, products.n)) {
-    p.lanes = lanes_for<type, rows>(p);
+    mixed |= p.type != type;
     p.first_block = blocks;
-    const int columns = kThreads / p.lanes * kColumns<type, rows>;
-    blocks += (p.n_out + columns - 1) / columns;
+    with_type(p.type, [&](auto t) {
+      p.lanes = lanes_for<t(), rows>(p);
+      blocks += divided_up(p.n_out, kThreads / p.lanes * kColumns<t(), rows>);
+    });
   }
-  launch({static_cast<unsigned>(blocks), kThreads, 0, stream}, matvec_kernel<type, rows>, products);
+  const LaunchConfig config{static_cast<unsigned>(blocks), kThreads, 0, stream};
+  if constexpr (rows <= kMostMixedRows) {
+    if (mixed) return launch(config, mixed_kernel<rows>, products);
+  }
+  with_type(type, [&](auto t) { launch(config, matvec_kernel<t(), rows>, products); });
 }
 
 }  // namespace
 
-void matvec(cudaStream_t stream, DType type, Products& products) {
+void matvec(cudaStream_t stream, Products& products) {
   int rows = 0;
   for (const Product& p : std::span(products.product, products.n)) rows = std::max(rows, p.n_row);
-  with_type(type, [&](auto t) {
-    rows == 1   ? launch_rows<t(), 1>(stream, products)
-    : rows == 2 ? launch_rows<t(), 2>(stream, products)
-    : rows <= 4 ? launch_rows<t(), 4>(stream, products)
-    : rows <= 8 ? launch_rows<t(), 8>(stream, products)
-                : launch_rows<t(), 16>(stream, products);
-  });
+  rows == 1   ? launch_rows<1>(stream, products)
+  : rows == 2 ? launch_rows<2>(stream, products)
+  : rows <= 4 ? launch_rows<4>(stream, products)
+  : rows <= 8 ? launch_rows<8>(stream, products)
+              : launch_rows<16>(stream, products);
 }
 
 }  // namespace rwkv::cuda

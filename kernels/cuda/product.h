@@ -34,13 +34,15 @@ struct Product {
   unsigned* counters;  // matvec_parts: 0 before and afterwards
   int n_row, n_in, n_out;
   int first_block;
-  Activation activation;
   union {
-    std::uint16_t lanes;  // matvec: threads that share a row of W
-    std::uint16_t parts;  // gemm: of the input
+    int lanes;  // matvec: threads that share a row of W
+    int parts;  // gemm: of the input
   };
+  Activation activation;
+  DType type;
   bool add;
-  bool aligned;  // the rows of w begin at multiples of 16 bytes
+  bool aligned;            // the rows of w begin at multiples of 16 bytes
+  std::uint8_t filler[5];  // in place of padding
 };
 
 // By value in a kernel's parameters, which may have 4 KB. Without padding: GCC 12 (tests) clears more than that.
@@ -112,8 +114,10 @@ void with_type(DType type, const Body& body) {
 
 // The launchers of the kernels; products of one type and layout. Each sets first_block.
 
-// Matrices as in a checkpoint, at most 16 rows of x.
-void matvec(cudaStream_t stream, DType type, Products& products);
+// Matrices as in a checkpoint, at most 16 rows of x; of at most kMostMixedRows also products of several types, as more would
+// need more registers than most of the types.
+constexpr int kMostMixedRows = 2;
+void matvec(cudaStream_t stream, Products& products);
 
 // Input-major ones, at most 16 rows of x; scratch: of matvec_parts_bytes each, and as many counters.
 std::size_t matvec_parts_bytes(const MatMul& op);

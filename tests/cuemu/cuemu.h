@@ -25,6 +25,12 @@ Config& config();
 // it makes the devices usable again.
 std::string take_report();
 
+// Kernels that have run, those of graphs among them, and how many of them were launched with overlap.
+struct Launches {
+  std::int64_t all = 0, overlapping = 0;
+};
+const Launches& launches();
+
 // Allocations, streams, events and graphs that are not released: "2 allocations (4096, 128 bytes), 1 stream"; "" for none.
 std::string leaks();
 

@@ -91,6 +91,7 @@ struct Grid {
 };
 Grid grid;
 Thread* current = nullptr;
+Launches counted;
 
 std::string text(const uint3& i) {
   return "(" + std::to_string(i.x) + "," + std::to_string(i.y) + "," + std::to_string(i.z) + ")";
@@ -244,7 +245,11 @@ void prepare(const Launch& launch) {
 
 }  // namespace
 
+const Launches& launches() { return counted; }
+
 bool run_grid(const Launch& launch, void (*call)(void*), void* arguments) {
+  ++counted.all;
+  if (launch.overlap) ++counted.overlapping;
   grid.launch = &launch;
   grid.call = call;
   grid.arguments = arguments;

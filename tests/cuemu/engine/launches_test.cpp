@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// How many kernels a block launches: what a short step takes is mostly the time from one to the next.
+#include "cuda/engine/engine.h"
+#include "cuemu/cuemu.h"
+#include "message.h"
+#include "unit/made_checkpoint.h"
+
+namespace rwkv::test {
+namespace {
+
+// A call with so many tokens of one sequence, in a model of n_layer blocks with a head of 64.
+struct Step {
+  std::int64_t launches, overlapping;
+  std::vector<float> logits;
+};
+Step step(int version, int n_layer, const std::string& type, int n_token) {
+  const MadeCheckpoint made(version, {.n_layer = n_layer, .n_embd = 64, .n_head = 1, .n_ffn = 96, .rank = 32});
+  const Model model(made.write(message("launches", version, type, n_layer)), "cuda " + type);
+  State state = model.new_state();
+  std::vector<float> logits(model.config().n_vocab);
+  const std::vector<Token> tokens(static_cast<std::size_t>(n_token), 7);
+  const cuemu::Launches before = cuemu::launches();
+  model.forward(tokens, state, logits);
+  const cuemu::Launches& after = cuemu::launches();
+  return {after.all - before.all, after.overlapping - before.overlapping, logits};
+}
+
+// Of one block more.
+std::int64_t launches_of_block(int version, const std::string& type, int n_token = 1) {
+  return step(version, 3, type, n_token).launches - step(version, 2, type, n_token).launches;
+}
+
+TEST(CudaLaunches, ABlockOfVersion7HasEight) {
+  for (const char* const type : {"fp32", "fp16", "bf16", "fp16i8", "fp16i4", "bf16i8"}) {
+    for (const int n_token : {1, 2}) EXPECT_EQ(launches_of_block(7, type, n_token), 8) << type << " tokens: " << n_token;
+  }
+}
+
+// Products of low rank are not quantised: from three rows on each type has its launch.
+TEST(CudaLaunches, MoreRowsOfQuantisedWeightsHaveOneMore) {
+  EXPECT_EQ(launches_of_block(7, "fp16", 3), 8);
+  EXPECT_EQ(launches_of_block(7, "fp16i8", 3), 9);
+}
+
+TEST(CudaLaunches, ABlockOfAnOlderVersionHasSevenToTwelve) {
+  for (const char* const type : {"fp16", "fp16i8", "fp16i4"}) {
+    EXPECT_EQ(launches_of_block(4, type), 7) << type;
+    EXPECT_EQ(launches_of_block(5, type), 8) << type;
+    EXPECT_EQ(launches_of_block(6, type), 12) << type;
+  }
+}
+
+}  // namespace
+}  // namespace rwkv::test
