@@ -105,14 +105,16 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
   const bool prepares = thread < 32;
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
   const int begin = batch.offsets[blockIdx.x], end = batch.offsets[blockIdx.x + 1];
-  if (begin == end) return;
   float* const state = op.s[blockIdx.x] + (channel + own) * kSize + 4 * lane;
+  typename Few::Weights head{};  // of the first warp
+  if (prepares) head.load(op, channel);
+  for (int i = lane; i < kRows * kSize / 32; i += kLanes) prefetch(state - 4 * lane + 32 * i);
+  take_over();
+  if (begin == end) return;
   float4 s[kRows][kVectors];
   UNROLL for (int x = 0; x < kRows; ++x) {
     UNROLL for (int q = 0; q < kVectors; ++q) s[x][q] = vector_at(state + x * kSize + 4 * kLanes * q);
   }
-  typename Few::Weights head;
-  if (prepares) head.load(op, channel);
   for (int row = begin; row < end; ++row) {
     const std::int64_t at = row * att + channel;
     if (prepares) {
@@ -150,7 +152,7 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
 template <int kSize>
 void launch_few(cudaStream_t stream, const Batch& batch, const DeltaRule& op) {
   const dim3 grid(static_cast<unsigned>(batch.n_seq), static_cast<unsigned>(op.n_head));
-  launch({grid, Few7<kSize>::kThreads, 0, stream}, delta_rule_kernel<kSize>, batch, op);
+  launch({grid, Few7<kSize>::kThreads, 0, stream, can_overlap()}, delta_rule_kernel<kSize>, batch, op);
 }
 
 }  // namespace

@@ -22,6 +22,14 @@ struct LaunchConfig {
   std::source_location where = std::source_location::current();
 };
 
+// Whether the current device can do that.
+inline bool can_overlap() {
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  return major >= 9;
+}
+
 // launch({grid, block}, kernel<64>, arguments...): arguments are converted to the kernel's parameters.
 template <class... Parameters, class... Arguments>
 void launch(const LaunchConfig& config, void (*kernel)(Parameters...), Arguments... arguments) {

@@ -9,6 +9,7 @@
 #include <cuda_fp16.h>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/warp.h"
 
 namespace rwkv::cuda {
@@ -47,6 +48,7 @@ __device__ void normalise_row(const T* x, std::int64_t n, const float* weight, c
 __global__ void __launch_bounds__(kThreads)
     layer_norm_kernel(const float* x, std::int64_t n, const float* weight, const float* bias, float eps, float* out) {
   SHARED_ARRAY(float, part, [2][kWarps]);
+  take_over();
   normalise_row(x + blockIdx.x * n, n, weight, bias, eps, out + blockIdx.x * n, part);
 }
 
@@ -54,6 +56,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) embed_kernel(const std::int32_t* tokens, const void* table, std::int64_t n,
                                                          const float* weight, const float* bias, float eps, float* out) {
   SHARED_ARRAY(float, part, [2][kWarps]);
+  take_over();
   const T* const x = static_cast<const T*>(table) + tokens[blockIdx.x] * n;
   normalise_row(x, n, weight, bias, eps, out + blockIdx.x * n, part);
 }
@@ -63,6 +66,7 @@ __global__ void __launch_bounds__(kThreads)
     head_norm_kernel(const float* x, std::int64_t n_row, std::int64_t n_head, std::int64_t n, const float* weight,
                      const float* bias, float eps, const float* gate, float* out) {
   const std::int64_t head = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
+  take_over();
   if (head >= n_row * n_head) return;  // with its whole warp
   const int lane = threadIdx.x % 32;
   x += head * n;
@@ -86,7 +90,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void layer_norm(cudaStream_t stream, const LayerNorm& op) {
   const dim3 grid(static_cast<unsigned>(op.x.n_row));
-  launch({grid, kThreads, 0, stream}, layer_norm_kernel, op.x.data, op.x.n_col, op.weight, op.bias, op.eps, op.out.data);
+  launch({grid, kThreads, 0, stream, can_overlap()}, layer_norm_kernel, op.x.data, op.x.n_col, op.weight, op.bias, op.eps,
+         op.out.data);
 }
 
 void embed(cudaStream_t stream, const Embed& op) {
@@ -94,13 +99,14 @@ void embed(cudaStream_t stream, const Embed& op) {
   auto* const kernel = op.table.type == DType::f32   ? embed_kernel<float>
                        : op.table.type == DType::f16 ? embed_kernel<__half>
                                                      : embed_kernel<__nv_bfloat16>;
-  launch({grid, kThreads, 0, stream}, kernel, op.tokens, op.table.data, op.table.n_in, op.weight, op.bias, op.eps, op.out.data);
+  launch({grid, kThreads, 0, stream, can_overlap()}, kernel, op.tokens, op.table.data, op.table.n_in, op.weight, op.bias,
+         op.eps, op.out.data);
 }
 
 void head_norm(cudaStream_t stream, const HeadNorm& op) {
   const dim3 grid(static_cast<unsigned>((op.x.n_row * op.n_head + kWarps - 1) / kWarps));
-  launch({grid, kThreads, 0, stream}, head_norm_kernel, op.x.data, op.x.n_row, op.n_head, op.x.n_col / op.n_head, op.weight,
-         op.bias, op.eps, op.gate, op.out.data);
+  launch({grid, kThreads, 0, stream, can_overlap()}, head_norm_kernel, op.x.data, op.x.n_row, op.n_head, op.x.n_col / op.n_head,
+         op.weight, op.bias, op.eps, op.gate, op.out.data);
 }
 
 }  // namespace rwkv::cuda

@@ -146,4 +146,18 @@ __device__ inline void let_next_kernel_start() {
 #endif
 }
 
+// Both, as kernels of a decode step do: what comes before touches only memory that no kernel writes. All threads of a block get
+// here, those that have nothing to do too. A kernel that has got here knows that all before the previous one have ended.
+__device__ inline void take_over() {
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+}
+
+// Has the line of 128 bytes at p brought into the second-level cache. What lies there may change meanwhile.
+__device__ inline void prefetch([[maybe_unused]] const void* p) {
+#ifndef CUEMU
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
+#endif
+}
+
 }  // namespace rwkv::cuda

@@ -6,6 +6,7 @@
 #include "kernels/cuda/rwkv4.h"
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -37,6 +38,7 @@ struct Tokens4 {
 // 8 blocks of a multiprocessor: told nothing, ptxas saves registers and spills for sm_120.
 __global__ void __launch_bounds__(kThreads, 8) wkv4_kernel(Batch batch, Wkv4 op) {
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kThreads + threadIdx.x;
+  take_over();
   if (channel >= att) return;
   const int n_token = batch.offsets[blockIdx.x + 1] - batch.offsets[blockIdx.x];
   std::int64_t at = batch.offsets[blockIdx.x] * att + channel;
@@ -66,7 +68,7 @@ __global__ void __launch_bounds__(kThreads, 8) wkv4_kernel(Batch batch, Wkv4 op)
 
 void wkv4(cudaStream_t stream, const Batch& batch, const Wkv4& op) {
   const dim3 grid(static_cast<unsigned>(batch.n_seq), static_cast<unsigned>((op.k.n_col + kThreads - 1) / kThreads));
-  launch({grid, kThreads, 0, stream}, wkv4_kernel, batch, op);
+  launch({grid, kThreads, 0, stream, can_overlap()}, wkv4_kernel, batch, op);
 }
 
 }  // namespace rwkv::cuda

@@ -65,6 +65,7 @@ __global__ void __launch_bounds__(Tile5<kSize>::kThreads) linear_attention_kerne
   const int begin = batch.offsets[blockIdx.x], n_token = batch.offsets[blockIdx.x + 1] - begin;
   const std::int64_t first = begin, att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
   float* const state = op.s[blockIdx.x] + (channel + group * kKeys) * kSize + value + lane;
+  take_over();
   if (n_token <= 0) return;
   Tile::load(stage[0], op, first, channel, value, n_token);
 
@@ -107,6 +108,7 @@ constexpr int kThreads = 64;
 
 __global__ void __launch_bounds__(kThreads) any_size_kernel(Batch batch, LinearAttention op) {
   const int n = static_cast<int>(op.k.n_col / op.n_head), value = static_cast<int>(blockIdx.z * kThreads + threadIdx.x);
+  take_over();
   if (value >= n) return;
   const std::int64_t channel = std::int64_t{blockIdx.y} * n;
   float* const s = op.s[blockIdx.x] + channel * n + value;
@@ -123,7 +125,7 @@ __global__ void __launch_bounds__(kThreads) any_size_kernel(Batch batch, LinearA
 template <int kSize>
 void launch_tiles(cudaStream_t stream, const Batch& batch, const LinearAttention& op) {
   const dim3 grid(static_cast<unsigned>(batch.n_seq), static_cast<unsigned>(op.n_head), kSize / kValues);
-  launch({grid, Tile5<kSize>::kThreads, 0, stream}, linear_attention_kernel<kSize>, batch, op);
+  launch({grid, Tile5<kSize>::kThreads, 0, stream, can_overlap()}, linear_attention_kernel<kSize>, batch, op);
 }
 
 }  // namespace
@@ -140,7 +142,7 @@ void linear_attention(cudaStream_t stream, const Batch& batch, const LinearAtten
     default:
       const dim3 grid(static_cast<unsigned>(batch.n_seq), static_cast<unsigned>(op.n_head),
                       static_cast<unsigned>((size + kThreads - 1) / kThreads));
-      launch({grid, kThreads, 0, stream}, any_size_kernel, batch, op);
+      launch({grid, kThreads, 0, stream, can_overlap()}, any_size_kernel, batch, op);
   }
 }
 

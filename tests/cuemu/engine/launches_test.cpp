@@ -50,5 +50,19 @@ TEST(CudaLaunches, ABlockOfAnOlderVersionHasSevenToTwelve) {
   }
 }
 
+// From the embedding to the head, so that the next kernel is there when one ends; an older card does the same one by one.
+TEST(CudaLaunches, OfADecodeStepOverlapWhereTheCardCan) {
+  for (int version = 4; version <= 7; ++version) {
+    const Step overlapped = step(version, 2, "fp16i8", 1);
+    EXPECT_EQ(overlapped.overlapping, overlapped.launches) << version;
+    cuemu::config().sm = 80;
+    const Step alone = step(version, 2, "fp16i8", 1);
+    cuemu::config().sm = 90;
+    EXPECT_EQ(alone.overlapping, 0);
+    EXPECT_EQ(alone.launches, overlapped.launches);
+    EXPECT_EQ(alone.logits, overlapped.logits) << version;
+  }
+}
+
 }  // namespace
 }  // namespace rwkv::test
