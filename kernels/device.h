@@ -13,6 +13,15 @@ namespace rwkv {
 
 struct KernelTable;
 
+// What some work gave a device to do, kept to be done again.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+
+  // As the work itself: at the same addresses, with what lies there then. Like a kernel it does not wait.
+  virtual void replay() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -46,6 +55,13 @@ class Device {
   // Kernels hand at most so many bytes of the device's own memory to each other (CommonKernels::scratch_bytes): once this has
   // returned, they allocate nothing. Throws OutOfMemoryError.
   virtual void reserve_scratch(std::size_t bytes) = 0;
+
+  // What `work` gives the device to do by kernels and copy(), which is all that it may call. None of it is done, and nothing
+  // that other threads ask for meanwhile is recorded. Null if this device does not record, without a call of `work`, or cannot:
+  // where memory is short, or kernels want more of their own than they have (so `work` has to have run once before).
+  [[nodiscard]] virtual std::unique_ptr<Recording> record([[maybe_unused]] const std::function<void()>& work) {
+    return nullptr;
+  }
 
   // Calls task(0) .. task(n - 1), each once, on the host's threads that serve this device, the calling one among them; returns
   // when all are done. Tasks do not throw.

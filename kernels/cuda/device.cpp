@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/device.h"
 
+#include <stdexcept>
+
 #include "kernels/cuda/copy_queue.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/table.h"
@@ -61,19 +63,24 @@ void CudaDevice::release(void* memory, std::size_t) noexcept {
   }
 }
 
+cudaStream_t CudaDevice::unrecorded_stream() const {
+  if (capture_of_thread().device == this) throw std::logic_error(name_ + ": memory of the host in a recording");
+  return on_card_->stream.get();
+}
+
 void CudaDevice::upload(void* device, const void* host, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
-  on_card_->staging.upload(stream(), device, host, bytes);
+  on_card_->staging.upload(unrecorded_stream(), device, host, bytes);
 }
 
 void CudaDevice::upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) {
   const CurrentDevice current(ordinal_);
-  on_card_->staging.upload_rows(stream(), device, stride, host, row_bytes, n_row);
+  on_card_->staging.upload_rows(unrecorded_stream(), device, stride, host, row_bytes, n_row);
 }
 
 void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
-  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()));
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, unrecorded_stream()));
   on_card_->stream.synchronize();
 }
 
@@ -90,6 +97,16 @@ std::unique_ptr<CopyQueue> CudaDevice::copy_queue() {
 void CudaDevice::reserve_scratch(std::size_t bytes) {
   const CurrentDevice current(ordinal_);
   if (bytes > 0) static_cast<void>(scratch().use(stream(), bytes));
+}
+
+std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
+  const CurrentDevice current(ordinal_);
+  try {
+    return record_graph(*this, work);
+  } catch (const Error&) {
+    static_cast<void>(cudaGetLastError());  // so that the next launch does not report it
+    return nullptr;
+  }
 }
 
 void CudaDevice::parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) { pool_.parallel_for(n, task); }

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cuda/owned.h"
+#include "kernels/cuda/recording.h"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/staging.h"
 #include "kernels/device.h"
@@ -30,13 +31,20 @@ class CudaDevice final : public Device {
   void copy(void* to, const void* from, std::size_t bytes) override;          // does not
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override;
   void reserve_scratch(std::size_t bytes) override;
+  [[nodiscard]] std::unique_ptr<Recording> record(const std::function<void()>& work) override;
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;
 
   [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
-  [[nodiscard]] cudaStream_t stream() const noexcept { return on_card_->stream.get(); }
+  // Where this thread's kernels go.
+  [[nodiscard]] cudaStream_t stream() const noexcept {
+    const Capture& capture = capture_of_thread();
+    return capture.device == this ? capture.stream : on_card_->stream.get();
+  }
   [[nodiscard]] Scratch& scratch() noexcept { return on_card_->scratch; }
 
  private:
+  [[nodiscard]] cudaStream_t unrecorded_stream() const;  // throws while this thread records
+
   // Made and released while the card is the current one.
   struct OnCard {
     Stream stream;

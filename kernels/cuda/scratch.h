@@ -47,6 +47,9 @@ class Scratch {
             counters_.empty() ? nullptr : static_cast<unsigned*>(counters_.back().data())};
   }
 
+  // The same without memory, for launches that were captured before.
+  [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(lock_); }
+
  private:
   static bool too_small(const std::vector<Memory>& kept, std::size_t bytes) {
     return bytes > (kept.empty() ? 0 : kept.back().bytes());

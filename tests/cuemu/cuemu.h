@@ -16,9 +16,17 @@ struct Config {
   int n_device = 1;
   int sm = 90;                                       // compute capability, 75 for 7.5
   std::size_t device_memory = std::size_t{8} << 30;  // bytes of each device
-  std::int64_t allocations_left = INT64_MAX;         // cudaMalloc fails after so many
+  std::int64_t allocations_left = INT64_MAX;         // cudaMalloc fails after so many; making a graph ready takes two
 };
 Config& config();
+
+// What the runtime was asked to do so far, captured work aside: a graph counts once, whatever is in it.
+struct Counts {
+  std::int64_t kernels = 0, graphs = 0;
+  std::int64_t uploads = 0, downloads = 0, copies = 0;  // to the device, to the host, within the device
+  std::int64_t waits = 0;                               // of the host, for work that had not run
+};
+Counts& counts();
 
 // The first thing found wrong since the last call, "" for none: "file:line: block (0,0,0) thread (5,0,0): ...". As on a GPU,
 // every call of the runtime fails from then on, with cudaErrorLaunchFailure whose cudaGetErrorString() is this text. Taking

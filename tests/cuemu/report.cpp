@@ -14,6 +14,11 @@ Config& config() {
   return settings;
 }
 
+Counts& counts() {
+  static Counts asked;
+  return asked;
+}
+
 std::string at(const Where& where) {
   const std::string file = where.file_name();
   return file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());

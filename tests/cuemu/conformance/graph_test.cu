@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stream capture and graphs.
+#include <thread>
+
 #include "cuemu/conformance/objects.h"
 
 namespace rwkv::test {
@@ -96,6 +98,41 @@ TEST(Graphs, WhatWouldWaitIsRefusedDuringCapture) {
 
   check(cudaMemsetAsync(p.data(), 0, 128, stream));  // the stream is of use again
   check(cudaStreamSynchronize(stream));
+}
+
+TEST(Graphs, OtherThreadsGoOnDuringAThreadLocalCapture) {
+  const Stream stream(cudaStreamNonBlocking);
+  const DeviceArray<int> p(std::vector<int>(32, 1)), q(32);
+  std::vector<int> found(32);
+  const Graph graph(capture(stream, [&] {
+    launch({1, 32, 0, stream}, scale, p.data(), q.data(), 2);
+    std::thread([&] {
+      const Stream other(cudaStreamNonBlocking);
+      const DeviceArray<int> r(32);
+      launch({1, 32, 0, other}, scale, p.data(), r.data(), 3);
+      check(cudaStreamSynchronize(other));
+      check(cudaMemcpyAsync(found.data(), r.data(), 128, cudaMemcpyDeviceToHost, other));
+      check(cudaStreamSynchronize(other));
+    }).join();
+    launch({1, 32, 0, stream}, scale, q.data(), q.data(), 2);
+  }));
+  EXPECT_EQ(found, std::vector<int>(32, 3));
+  std::size_t n_node = 0;
+  check(cudaGraphGetNodes(graph.graph(), nullptr, &n_node));
+  EXPECT_EQ(n_node, 2u);
+  check(cudaGraphLaunch(graph, stream));
+  check(cudaStreamSynchronize(stream));
+  EXPECT_EQ(q.values(), std::vector<int>(32, 4));
+}
+
+TEST(Graphs, TheThreadThatBeganACaptureEndsIt) {
+  const Stream stream(cudaStreamNonBlocking);
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t graph = nullptr;
+  std::thread([&] { EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureWrongThread); }).join();
+  static_cast<void>(cudaStreamEndCapture(stream, &graph));
+  if (graph != nullptr) check(cudaGraphDestroy(graph));
+  cudaGetLastError();
 }
 
 TEST(Graphs, CapturesNeedAStreamAndAnEnd) {

@@ -7,14 +7,29 @@
 
 namespace cuemu {
 
-bool refused_by_capture() {
+namespace {
+
+template <class Disturbed>
+bool refused_by(const Disturbed& disturbed) {
   bool refused = false;
   for (Capture* const capture : runtime().captures) {
-    if (capture->mode == cudaStreamCaptureModeRelaxed) continue;  // thread-local mode counts as global here
+    if (!disturbed(*capture)) continue;
     capture->valid = false;
     refused = true;
   }
   return refused;
+}
+
+}  // namespace
+
+bool refused_by_capture() {
+  return refused_by([](const Capture& capture) {
+    return capture.mode == cudaStreamCaptureModeGlobal ||
+           (capture.mode == cudaStreamCaptureModeThreadLocal && capture.thread == std::this_thread::get_id());
+  });
+}
+bool wait_refused_by_capture() {
+  return refused_by([](const Capture& capture) { return capture.origin->device == current_device_number(); });
 }
 
 cudaError_t add_node(Stream& stream, std::shared_ptr<Task> task) {
@@ -51,6 +66,9 @@ cudaError_t end_capture(Stream& stream, cudaGraph_t* handle) {
   *handle = nullptr;
   if (stream.capture == nullptr) return cudaErrorIllegalState;
   if (stream.capture->origin != &stream) return cudaErrorStreamCaptureUnmatched;
+  if (stream.capture->mode != cudaStreamCaptureModeRelaxed && stream.capture->thread != std::this_thread::get_id()) {
+    return cudaErrorStreamCaptureWrongThread;
+  }
   const std::unique_ptr<Capture> capture(stream.capture);
   runtime().captures.erase(capture.get());
   stream.capture = nullptr;
@@ -80,7 +98,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     if (handle == nullptr || handle == cudaStreamLegacy) return cudaErrorStreamCaptureUnsupported;
     if (stream->capture != nullptr) return cudaErrorIllegalState;
-    stream->capture = new Capture{stream, mode, true, {}, {}};
+    stream->capture = new Capture{stream, mode};
     runtime().captures.insert(stream->capture);
     return cudaSuccess;
   });
@@ -108,6 +126,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle
   return call([=] {
     const Graph* const graph = graph_of(runtime().graphs, handle);
     if (graph == nullptr) return cudaErrorInvalidValue;
+    if (!take_allocation()) return cudaErrorMemoryAllocation;
     auto* const copy = new Graph(*graph);
     runtime().executables.insert(copy);
     *executable = reinterpret_cast<cudaGraphExec_t>(copy);
@@ -138,12 +157,16 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t in) {
     if (graph == nullptr || stream == nullptr) return cudaErrorInvalidValue;
     const auto task = std::make_shared<Task>();
     task->nodes = graph->nodes;
+    if (stream->capture == nullptr) ++counts().graphs;
     return push(*stream, task);
   });
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t handle, cudaStream_t) {
-  return call([=] { return graph_of(runtime().executables, handle) ? cudaSuccess : cudaErrorInvalidValue; });
+  return call([=] {
+    if (graph_of(runtime().executables, handle) == nullptr) return cudaErrorInvalidValue;
+    return take_allocation() ? cudaSuccess : cudaErrorMemoryAllocation;
+  });
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, std::size_t* n_node) {

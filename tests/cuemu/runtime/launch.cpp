@@ -86,7 +86,9 @@ cudaError_t enqueue(const Launch& launch, cudaStream_t handle, Call kernel) {
     };
     task->run = [launch, kernel] { return run_grid(launch, kernel.run, kernel.arguments.get()); };
     kernel.arguments.reset();
-    return task->check() ? push(*stream, task) : cudaErrorLaunchFailure;
+    if (!task->check()) return cudaErrorLaunchFailure;
+    if (stream->capture == nullptr) ++counts().kernels;
+    return push(*stream, task);
   });
 }
 

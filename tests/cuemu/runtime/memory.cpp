@@ -18,10 +18,7 @@ cudaError_t allocate(void** p, std::size_t bytes, int device) {
   if (refused_by_capture()) return cudaErrorStreamCaptureUnsupported;
   if (bytes == 0) return cudaSuccess;
   if (device >= 0) {
-    if (config().allocations_left <= 0 || whole(bytes) > config().device_memory - current_device().used) {
-      return cudaErrorMemoryAllocation;
-    }
-    --config().allocations_left;
+    if (whole(bytes) > config().device_memory - current_device().used || !take_allocation()) return cudaErrorMemoryAllocation;
   }
   if (bytes > std::size_t{1} << 40) return cudaErrorMemoryAllocation;  // of the host, which sanitizers do not let ask
   const std::size_t all = (bytes + 2 * kGuard + 4095) / 4096 * 4096;
@@ -96,6 +93,9 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
     stream.capture->valid = false;
     return cudaErrorStreamCaptureUnsupported;
   }
+  if (stream.capture == nullptr) {
+    ++(target == Place::device ? source == Place::device ? counts().copies : counts().uploads : counts().downloads);
+  }
   if (source == Place::pageable) {  // is read now; all other memory when the stream comes to it
     const auto staged = std::make_shared<std::vector<unsigned char>>(bytes);
     std::memcpy(staged->data(), from, bytes);
@@ -117,6 +117,7 @@ cudaError_t copy_rows(void* to, std::size_t to_stride, const void* from, std::si
   const Place source = place_of(from, from_stride * (n_row - 1) + row_bytes);
   if (!fits(target, kind, false) || !fits(source, kind, true)) return cudaErrorInvalidValue;
   if (target == Place::pageable || source == Place::pageable) return cudaErrorNotSupported;
+  if (stream.capture == nullptr) ++(target == Place::device ? counts().uploads : counts().downloads);
   return push(stream, task([=] {
                 for (std::size_t i = 0; i < n_row; ++i) {
                   std::memcpy(static_cast<char*>(to) + i * to_stride, static_cast<const char*>(from) + i * from_stride,
@@ -140,6 +141,12 @@ cudaError_t with_stream(cudaStream_t handle, F&& body) {
 }
 
 }  // namespace
+
+bool take_allocation() {
+  if (config().allocations_left <= 0) return false;
+  --config().allocations_left;
+  return true;
+}
 
 Found find(const void* p) {
   const auto at = reinterpret_cast<std::uintptr_t>(p);

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cuemu/core.h"
@@ -67,9 +68,10 @@ struct Capture {
   Stream* origin;
   cudaStreamCaptureMode mode;
   bool valid = true;
-  Tasks nodes;
-  std::map<Stream*, std::size_t>
-      forked;  // streams that joined, with the number of nodes up to their last unjoined one; 0: none
+  Tasks nodes{};
+  // Streams that joined, with the number of nodes up to their last unjoined one; 0: none.
+  std::map<Stream*, std::size_t> forked{};
+  std::thread::id thread = std::this_thread::get_id();  // that began it
 };
 
 struct Event {
@@ -116,7 +118,8 @@ cudaError_t call(F&& body) {
   return error;
 }
 
-// memory.cpp
+// memory.cpp. Whether config().allocations_left allows one more, which it then counts.
+bool take_allocation();
 struct Found {
   std::uintptr_t first;
   const Allocation* allocation;  // null: host memory that the runtime did not make
@@ -132,8 +135,11 @@ void step(Stream& stream);
 void synchronise(Stream& stream);
 void synchronise_device(int device);
 
-// graph.cpp. Whether a call that could disturb a capture is refused; then the capture is lost.
+// graph.cpp. Whether a call that could disturb a capture is refused; then the capture is lost. In thread-local mode it is
+// refused to the thread that captures, in global mode to all, in relaxed mode to none.
 bool refused_by_capture();
+// The same for a call that waits for all streams of the current device, in every mode and thread.
+bool wait_refused_by_capture();
 cudaError_t add_node(Stream& stream, std::shared_ptr<Task> task);
 void forget_capture(Stream& stream);  // the stream is going
 

@@ -118,6 +118,7 @@ void step(Stream& stream) {
 }
 
 void synchronise(Stream& stream) {
+  if (!stream.queue.empty()) ++counts().waits;
   while (!stream.queue.empty()) step(stream);
   sanitizer::acquire(stream.progress);
   stream.ended.clear();
@@ -292,6 +293,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return with_event(handle, [](Event& event) {
     if (!event.mark) return cudaSuccess;
     if (event.mark->capture != nullptr) return cudaErrorCapturedEvent;
+    if (!event.mark->reached) ++counts().waits;
     while (!event.mark->reached) step(*event.mark->stream);
     sanitizer::acquire(event.mark->order);
     return cudaSuccess;
