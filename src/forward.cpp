@@ -17,17 +17,6 @@ T* upload(Device& device, Workspace& workspace, const std::vector<T>& values) {
   return memory;
 }
 
-// [blocks of the stage][slots][n_seq]
-std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
-  std::vector<float*> pointers;
-  for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
-    for (std::size_t slot = 0; slot < layout.slots.size(); ++slot) {
-      for (const Piece& piece : pieces) pointers.push_back(piece.state->slot(layer, slot));
-    }
-  }
-  return pointers;
-}
-
 // From device to device, through host memory where both have their own.
 void hand_over(Device& from, Rows rows, Device& to, Rows out) {
   const std::size_t n = static_cast<std::size_t>(rows.n_row * rows.n_col), bytes = n * sizeof(float);
@@ -40,6 +29,16 @@ void hand_over(Device& from, Rows rows, Device& to, Rows out) {
 }
 
 }  // namespace
+
+std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
+  std::vector<float*> pointers;
+  for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
+    for (std::size_t slot = 0; slot < layout.slots.size(); ++slot) {
+      for (const Piece& piece : pieces) pointers.push_back(piece.state->slot(layer, slot));
+    }
+  }
+  return pointers;
+}
 
 // Tries only: in the child of a fork() the lock may be held for ever by a thread that is not there.
 Workspaces Model::Impl::take_workspaces() const {
@@ -76,6 +75,16 @@ void Model::Impl::give_back(Workspaces workspaces) const {
 }
 
 void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
+  if (is_step(pieces)) {
+    run_step(pieces, workspaces.front());
+  } else {
+    run_rows(pieces, workspaces, poll);
+  }
+  for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
+  for (Workspace& workspace : workspaces) workspace.release({0, 0});
+}
+
+void Model::Impl::run_rows(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
   std::vector<std::int32_t> tokens, offsets{0};
   for (const Piece& piece : pieces) {
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
@@ -107,8 +116,6 @@ void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, con
   streaming.begin(blocks.size());
   run_head(*before, workspaces[stages.back().device], pieces, poll);
   streaming.end(blocks.size());
-  for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
-  for (Workspace& workspace : workspaces) workspace.release({0, 0});
 }
 
 // Gathers the rows whose logits are wanted, so that the head's weights are read once for many sequences.

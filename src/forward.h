@@ -37,6 +37,9 @@ struct Stage {
   std::size_t first, end;
 };
 
+// Where the states of all pieces lie: [blocks of the stage][slots][n_seq]
+[[nodiscard]] std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage);
+
 // What one call works in: one for each device.
 using Workspaces = std::vector<Workspace>;
 
@@ -73,7 +76,13 @@ struct Model::Impl {
   // One round.
   void run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;
 
+  // Whether a call of one token for each sequence is over in a moment for the host, so that nobody has to be polled within it.
+  [[nodiscard]] bool replays_steps() const;
+
  private:
+  void run_rows(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;
+  [[nodiscard]] bool is_step(std::span<const Piece> pieces) const;
+  void run_step(std::span<const Piece> pieces, Workspace& workspace) const;
   void run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const;
   [[nodiscard]] Workspaces take_workspaces() const;
   void give_back(Workspaces workspaces) const;

@@ -130,6 +130,10 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
   }
   const StatesInUse in_use(states);
   if (!poll || n_tokens * weight_bytes() < kShortCall) return impl_->run_rounds(batch, states, kRoundRows, {});
+  if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
+    poll();
+    return impl_->run_rounds(batch, states, kRoundRows, {});
+  }
   const StatesBefore before(states);
   try {
     impl_->run_rounds(batch, states, polled_rows(config()), poll);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "arch/recorded_steps.h"
 #include "kernels/buffer.h"
 #include "kernels/tensor.h"
 
@@ -31,6 +32,8 @@ class Workspace {
 
   // Most bytes of the first block that were in use at once.
   [[nodiscard]] std::size_t peak() const noexcept { return peak_; }
+
+  RecordedSteps steps;  // at the addresses that were handed out
 
  private:
   Device& device_;

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What decode steps ask of the CUDA runtime, and what they do when it has no memory left.
+#include <algorithm>
+
+#include "cuda/engine/engine.h"
+#include "cuemu/cuemu.h"
+#include "message.h"
+
+namespace rwkv::test {
+namespace {
+
+class CudaSteps : public testing::TestWithParam<VersionModel> {
+ protected:
+  void SetUp() override { RWKV_SKIP_UNLESS_CUDA_RUNS(GetParam().version); }
+  ~CudaSteps() override { cuemu::config() = before_; }
+
+  [[nodiscard]] Model load() const { return Model(model_file(GetParam().file), "cuda fp16"); }
+
+  // One token for each of the first n_seq states. Logits are next to each other.
+  static std::vector<float> step(const Model& model, std::vector<State>& states, std::size_t n_seq, Token token) {
+    const std::size_t n_vocab = model.config().n_vocab;
+    std::vector<float> logits(n_seq * n_vocab, NAN);
+    std::vector<Sequence> batch;
+    for (std::size_t i = 0; i < n_seq; ++i) {
+      batch.push_back({{&token, 1}, &states[i], std::span(logits).subspan(i * n_vocab, n_vocab)});
+    }
+    model.forward(batch);
+    return logits;
+  }
+
+ private:
+  const cuemu::Config before_ = cuemu::config();
+};
+
+TEST_P(CudaSteps, AreOneUploadOneGraphAndOneDownload) {
+  const Model model = load();
+  std::vector<State> states(3, model.new_state());
+  for (const std::size_t n_seq : {1, 3}) {
+    for (int n = 0; n < 5; ++n) {
+      const cuemu::Counts before = cuemu::counts();
+      step(model, states, n_seq, 7);
+      const cuemu::Counts after = cuemu::counts();
+      EXPECT_EQ(after.graphs - before.graphs, n == 0 ? 0 : 1) << n;
+      EXPECT_EQ(after.kernels - before.kernels > 0, n == 0) << n;
+      EXPECT_EQ(after.uploads - before.uploads, 1) << n;
+      EXPECT_EQ(after.copies - before.copies, 0) << n;
+      EXPECT_EQ(after.downloads - before.downloads, 1) << n;
+      EXPECT_EQ(after.waits - before.waits, 1) << n;
+    }
+  }
+}
+
+// Each step either runs or says that there is no memory, and then has changed nothing that a further one would need; what
+// cannot be recorded runs as it is.
+TEST_P(CudaSteps, RunOrSayThatThereIsNoMemory) {
+  std::vector<std::vector<float>> expected;
+  {
+    const Model model = load();
+    std::vector<State> states(2, model.new_state());
+    for (Token token = 1; token < 5; ++token) expected.push_back(step(model, states, 2, token));
+  }
+  bool enough = false;
+  for (std::int64_t n = 0; !enough; ++n) {
+    ASSERT_LT(n, 100);
+    const Model model = load();
+    const State start = model.new_state();
+    std::vector<State> states(2, start);
+    const std::int64_t graphs = cuemu::counts().graphs;
+    cuemu::config().allocations_left = n;
+    for (Token token = 1; token < 5; ++token) {
+      std::vector<float> logits;
+      try {
+        logits = step(model, states, 2, token);
+      } catch (const OutOfMemoryError& error) {
+        EXPECT_NE(std::string(error.what()).find("out of memory"), std::string::npos) << error.what();
+        EXPECT_EQ(token, 1) << n;  // later steps have all they need, but for graphs
+        cuemu::config().allocations_left = INT64_MAX;
+        for (State& state : states) state.assign(start.arrays());
+        logits = step(model, states, 2, token);
+        cuemu::config().allocations_left = 0;
+      }
+      EXPECT_EQ(logits, expected[token - 1]) << n << ", token " << token;
+    }
+    enough = cuemu::counts().graphs > graphs;
+    cuemu::config().allocations_left = INT64_MAX;
+  }
+}
+
+TEST_P(CudaSteps, OfModelsOnTwoCards) {
+  cuemu::config().n_device = 2;
+  const Model here = load(), there(model_file(GetParam().file), "cuda:1 fp16");
+  std::vector<State> a(2, here.new_state()), b(2, there.new_state());
+  for (Token token = 1; token < 6; ++token) EXPECT_EQ(step(here, a, 2, token), step(there, b, 2, token)) << token;
+}
+
+// Of other batches than the last eight, graphs are gone.
+TEST(CudaStepsKept, AreAtMostEight) {
+  RWKV_SKIP_UNLESS_CUDA_RUNS(7);
+  const Model model(model_file("random-v7"), "cuda fp16");
+  std::vector<State> states(10, model.new_state());
+  const Token token = 9;
+  std::vector<Sequence> batch;
+  for (std::size_t n_seq = 1; n_seq <= states.size(); ++n_seq) {
+    batch.push_back({{&token, 1}, &states[n_seq - 1], {}});
+    for (int n = 0; n < 2; ++n) model.forward(batch);
+    const std::string held = cuemu::leaks(), expected = message(", ", std::min<std::size_t>(n_seq, 8), " graph");
+    EXPECT_NE(held.find(expected), std::string::npos) << held;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, CudaSteps, testing::ValuesIn(kVersionModels), version_name);
+
+}  // namespace
+}  // namespace rwkv::test
