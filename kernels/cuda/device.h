@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/owned.h"
 #include "kernels/cuda/recording.h"
 #include "kernels/cuda/scratch.h"
@@ -41,6 +42,7 @@ class CudaDevice final : public Device {
     return capture.device == this ? capture.stream : on_card_->stream.get();
   }
   [[nodiscard]] Scratch& scratch() noexcept { return on_card_->scratch; }
+  [[nodiscard]] Cublas& cublas() noexcept { return on_card_->cublas; }
 
  private:
   [[nodiscard]] cudaStream_t unrecorded_stream() const;  // throws while this thread records
@@ -49,6 +51,7 @@ class CudaDevice final : public Device {
   struct OnCard {
     Stream stream;
     Scratch scratch;
+    Cublas cublas;
     Staging staging;
   };
 

@@ -12,6 +12,7 @@
 // i4 is widened there) one or two ahead of those that the warps multiply. If tiles are few, the input is in parts whose sums a
 // third launch adds in order.
 #include <algorithm>
+#include <ranges>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/warp.h"
@@ -50,9 +51,9 @@ __device__ float widened(__nv_bfloat16 x) { return __bfloat162float(x); }
 __host__ __device__ int padded(int n_in) { return divided_up(n_in, kDepth) * kDepth; }
 
 // A product's scratch: x as 16-bit numbers [planes, n_row, padded(n_in)], 0 past n_in; then floats [n_row, 4]: what a sum has
-// to be multiplied with, and the three sums of i8; then the sums of parts [n_part, n_row, n_out].
+// to be multiplied with, and the three sums of i8; then its Product::sums.
 __host__ __device__ std::int64_t plane_numbers(const Product& p) { return std::int64_t{p.n_row} * padded(p.n_in); }
-__device__ float* row_facts(const Product& p, int planes) {
+__host__ __device__ float* row_facts(const Product& p, int planes) {
   return reinterpret_cast<float*>(static_cast<std::uint16_t*>(p.scratch) + planes * plane_numbers(p));
 }
 
@@ -246,7 +247,7 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
     }
   }
 
-  float* const part_sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row} + std::int64_t{part} * p.n_row * p.n_out;
+  float* const part_sums = p.sums + std::int64_t{part} * p.n_row * p.n_out;
   UNROLL for (int i = 0; i < kDown; ++i) {
     UNROLL for (int j = 0; j < 2 * kAcross; ++j) {
       UNROLL for (int e = 0; e < 4; ++e) {
@@ -263,17 +264,21 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
   }
 }
 
-// Of products in parts. A thread for each number of the result.
+// Of products in parts: a block for each kAdded numbers of a row of the result.
+constexpr int kAdded = 4 * kThreads;
+
 template <DType type, int planes>
 __global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_constant__ Products products) {
   const Product& p = product_of(products, static_cast<int>(blockIdx.x));
+  const int block = static_cast<int>(blockIdx.x) - p.first_block, across = divided_up(p.n_out, kAdded), row = block / across;
+  const int first = block % across * kAdded + static_cast<int>(threadIdx.x);
   const std::int64_t n = std::int64_t{p.n_row} * p.n_out;
-  const std::int64_t i = std::int64_t{static_cast<int>(blockIdx.x) - p.first_block} * kThreads + threadIdx.x;
-  if (i >= n) return;
-  const float* const sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row};
-  float y = 0.0f;
-  for (int part = 0; part < p.parts; ++part) y += sums[part * n + i];
-  finish_sum<type, planes>(p, static_cast<int>(i / p.n_out), static_cast<int>(i % p.n_out), y);
+  const float* const sums = p.sums + std::int64_t{row} * p.n_out;
+  for (int column = first; column < min(first + kAdded, p.n_out); column += kThreads) {
+    float y = 0.0f;
+    for (int part = 0; part < p.parts; ++part) y += sums[part * n + column];
+    finish_sum<type, planes>(p, row, column, y);
+  }
 }
 
 // 17 to 32 rows have all bits of x that matter, as sequences that are decoded together shall get the logits they get alone.
@@ -290,6 +295,11 @@ int tile_rows(DType type, std::int64_t n_row, std::int64_t n_out) {
   return type == DType::i8 || n_row <= Middle::rows || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
 }
 
+std::size_t planes_bytes(const MatMul& op, int planes) {
+  const std::int64_t numbers = planes * op.x.n_row * gemm_x_stride(op);
+  return static_cast<std::size_t>(numbers * 2 + 4 * op.x.n_row * 4);
+}
+
 int parts_for(int tile_rows, std::int64_t n_row, std::int64_t n_out, std::int64_t n_in) {
   const int columns = tile_rows == Large::rows ? Large::columns : Middle::columns;
   const std::int64_t blocks = (n_row + tile_rows - 1) / tile_rows * ((n_out + columns - 1) / columns);
@@ -297,30 +307,55 @@ int parts_for(int tile_rows, std::int64_t n_row, std::int64_t n_out, std::int64_
   return static_cast<int>(std::clamp<std::int64_t>(parts, 1, kMostParts));
 }
 
+std::span<Product> all_of(Products& products) { return {products.product, static_cast<std::size_t>(products.n)}; }
+
+// Numbers the blocks of a launch: of_product(p) for each product.
+template <class OfProduct>
+unsigned number_blocks(Products& products, const OfProduct& of_product) {
+  int n = 0;
+  for (Product& p : all_of(products)) p.first_block = n, n += of_product(p);
+  return static_cast<unsigned>(n);
+}
+
+// Products of the same rows share what the first of them has in its scratch; x of i8 depends on the matrix.
+template <DType type, int planes>
+void narrow(cudaStream_t stream, Products& products) {
+  Products distinct{};
+  for (Product& p : all_of(products)) {
+    const auto made = all_of(distinct);
+    const auto same = std::ranges::find_if(made, [&](const Product& other) {
+      return type != DType::i8 && other.x == p.x && other.n_row == p.n_row && other.n_in == p.n_in;
+    });
+    if (same == made.end()) {
+      distinct.product[distinct.n++] = p;
+    } else {
+      p.scratch = same->scratch;
+    }
+  }
+  const unsigned rows = number_blocks(distinct, [](const Product& p) { return p.n_row; });
+  launch({rows, kThreads, 0, stream}, narrow_kernel<type, planes>, distinct);
+}
+
+template <DType type, int planes>
+void add_parts(cudaStream_t stream, Products& products, int fewest_parts) {
+  const unsigned blocks = number_blocks(
+      products, [&](const Product& p) { return p.parts < fewest_parts ? 0 : p.n_row * divided_up(p.n_out, kAdded); });
+  if (blocks > 0) launch({blocks, kThreads, 0, stream}, add_parts_kernel<type, planes>, products);
+}
+
 template <DType type, bool input_major, int planes, class Shape>
 void launch_shape(cudaStream_t stream, Products& products) {
-  const std::span all(products.product, static_cast<std::size_t>(products.n));
-  const auto blocks = [&](const auto& of_product) {
-    int n = 0;
-    for (Product& p : all) p.first_block = n, n += of_product(p);
-    return static_cast<unsigned>(n);
-  };
-  const unsigned rows = blocks([](const Product& p) { return p.n_row; });
-  launch({rows, kThreads, 0, stream}, narrow_kernel<type, planes>, products);
-  bool in_parts = false;
-  for (Product& p : all) {
+  for (Product& p : all_of(products)) {
     p.parts = parts_for(Shape::rows, p.n_row, p.n_out, p.n_in);
-    in_parts |= p.parts > 1;
+    p.sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row};
   }
-  const unsigned tiles =
-      blocks([](const Product& p) { return divided_up(p.n_row, Shape::rows) * divided_up(p.n_out, Shape::columns) * p.parts; });
+  narrow<type, planes>(stream, products);
+  const unsigned tiles = number_blocks(products, [](const Product& p) {
+    return divided_up(p.n_row, Shape::rows) * divided_up(p.n_out, Shape::columns) * p.parts;
+  });
   constexpr int kBlock = 32 * Shape::warps_down * Shape::warps_across;
   launch({tiles, kBlock, 0, stream}, gemm_kernel<type, input_major, planes, Shape>, products);
-  if (!in_parts) return;
-  const unsigned adders = blocks([](const Product& p) {
-    return p.parts > 1 ? static_cast<int>((std::int64_t{p.n_row} * p.n_out + kThreads - 1) / kThreads) : 0;
-  });
-  launch({adders, kThreads, 0, stream}, add_parts_kernel<type, planes>, products);
+  add_parts<type, planes>(stream, products, 2);
 }
 
 template <DType type, bool input_major>
@@ -349,8 +384,8 @@ int gemm_tile_rows(const MatMul& op) { return tile_rows(op.weight.type, op.x.n_r
 std::size_t gemm_bytes(const MatMul& op) {
   const Matrix& w = op.weight;
   const std::int64_t n_row = op.x.n_row, parts = parts_for(gemm_tile_rows(op), n_row, w.n_out, w.n_in);
-  const std::int64_t numbers = planes_for(w.type, n_row) * n_row * padded(static_cast<int>(w.n_in));
-  return static_cast<std::size_t>(numbers * 2 + (4 * n_row + (parts > 1 ? parts * n_row * w.n_out : 0)) * 4);
+  const std::size_t sums = parts > 1 ? static_cast<std::size_t>(parts * n_row * w.n_out) * sizeof(float) : 0;
+  return planes_bytes(op, planes_for(w.type, n_row)) + sums;
 }
 
 void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products) {
@@ -359,6 +394,17 @@ void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products&
       input_major ? launch_type<t(), true>(stream, rows, products) : launch_type<t(), false>(stream, rows, products);
     }
   });
+}
+
+std::size_t gemm_plane_bytes(const MatMul& op) { return planes_bytes(op, 1); }
+int gemm_x_stride(const MatMul& op) { return padded(static_cast<int>(op.weight.n_in)); }
+
+void gemm_narrow(cudaStream_t stream, DType type, Products& products) {
+  type == DType::f16 ? narrow<DType::f16, 1>(stream, products) : narrow<DType::bf16, 1>(stream, products);
+}
+
+void gemm_finish(cudaStream_t stream, DType type, Products& products) {
+  type == DType::f16 ? add_parts<DType::f16, 1>(stream, products, 1) : add_parts<DType::bf16, 1>(stream, products, 1);
 }
 
 }  // namespace rwkv::cuda

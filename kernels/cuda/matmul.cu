@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/product.h"
 
 namespace rwkv::cuda {
@@ -86,14 +87,20 @@ std::size_t scratch_bytes(const MatMul& op) {
   return (bytes + 255) / 256 * 256;
 }
 
-void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group) {
+void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group, Cublas* cublas) {
   std::vector<const MatMul*> left;
+  std::vector<PlannedMatMul> planned;
   std::size_t bytes = 0, counters = 0;
   for (const MatMul& op : group) {
     if (op.x.n_row == 0) continue;
+    if (auto plan = cublas ? plan_cublas(stream, *cublas, op) : nullptr) {
+      planned.push_back({&op, std::move(plan)});
+      continue;
+    }
     left.push_back(&op);
     bytes += scratch_bytes(op), counters += n_counter(op);
   }
+  if (!planned.empty()) bytes += gemm_cublas_bytes(planned);
   std::optional<Scratch::Use> use;
   if (bytes > 0) use.emplace(scratch.use(stream, bytes, counters));
   auto* at = use ? static_cast<std::byte*>(use->data()) : nullptr;
@@ -103,6 +110,7 @@ void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group
     Products products = take(left, at, counter);
     launch_products(stream, kind, products);
   }
+  if (!planned.empty()) gemm_cublas(stream, *cublas, planned, at);
 }
 
 }  // namespace rwkv::cuda

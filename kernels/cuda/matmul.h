@@ -6,14 +6,15 @@
 
 #include <span>
 
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/scratch.h"
 #include "kernels/kernels.h"
 
 namespace rwkv::cuda {
 
-// The products of a group do not depend on each other. Those that have as many rows are one launch, of more
-// than 2 rows those of a type.
-void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group);
+// The products of a group do not depend on each other. Those that have as many rows are one launch, of more than 2 rows those
+// of a type. cublas multiplies large ones; null: our own kernels all.
+void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group, Cublas* cublas = nullptr);
 
 // That it takes for a product of a group.
 std::size_t scratch_bytes(const MatMul& op);

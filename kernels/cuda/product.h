@@ -32,6 +32,7 @@ struct Product {
   const std::uint16_t* scale;
   void* scratch;       // what the kernel says
   unsigned* counters;  // matvec_parts: 0 before and afterwards
+  float* sums;         // gemm: [parts, n_row, n_out]
   int n_row, n_in, n_out;
   int first_block;
   union {
@@ -129,6 +130,13 @@ bool has_gemm(DType type);  // on the current device
 int gemm_tile_rows(const MatMul& op);
 std::size_t gemm_bytes(const MatMul& op);
 void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
+
+// Its first and last launch, of f16 and bf16, for who multiplies one plane of x (gemm.cu) in between. The first needs
+// gemm_plane_bytes of scratch and may make products share theirs, the last what is in sums, 1 part.
+std::size_t gemm_plane_bytes(const MatMul& op);
+int gemm_x_stride(const MatMul& op);  // from row to row of the plane
+void gemm_narrow(cudaStream_t stream, DType type, Products& products);
+void gemm_finish(cudaStream_t stream, DType type, Products& products);
 
 // What it cannot.
 void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);

@@ -33,7 +33,7 @@ constexpr auto on_stream = &OnStream<launch>::run;
 void matmul_on_card(Device& device, std::span<const MatMul> group) {
   CudaDevice& card = cuda_device(device);
   const CurrentDevice current(card.ordinal());
-  matmul(card.stream(), card.scratch(), group);
+  matmul(card.stream(), card.scratch(), group, &card.cublas());
 }
 
 std::size_t scratch_bytes_on_card(Device& device, const MatMul& op) {

@@ -2,12 +2,8 @@
 // The products of CUDA against double-precision loops over the stored numbers.
 #include "kernels/cuda/matmul.h"
 
-#include <memory>
-#include <type_traits>
-
-#include "cuda/device_array.h"
+#include "cuda/device_matmul.h"
 #include "kernels/cuda/product.h"
-#include "kernels/plain_matmul.h"
 
 #ifdef CUEMU
 #include "cuemu/cuemu.h"
@@ -15,62 +11,6 @@
 
 namespace rwkv::test {
 namespace {
-
-// kernels/cuda/gemm.cu
-Rounding rounding() {
-  int device = 0, major = 0;
-  cuda::check(cudaGetDevice(&device));
-  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return {.most_exact = major >= 8 ? 16 : INT64_MAX, .rounds_x_for_f16 = true};
-}
-
-// Copies of the host's arrays on the device, as long as this lives; null stays null.
-class Uploads {
- public:
-  template <class T>
-  T* operator()(T* host, std::int64_t n) {
-    if (!host) return nullptr;
-    using Value = std::remove_const_t<T>;
-    const auto array = std::make_shared<DeviceArray<Value>>(std::vector<Value>(host, host + n));
-    kept_.push_back(array);
-    return array->data();
-  }
-
- private:
-  std::vector<std::shared_ptr<void>> kept_;
-};
-
-std::int64_t bytes_of(const Matrix& m) { return rwkv::bytes_of(m.type, m.n_out * m.n_in); }
-
-Matrix on_device(Uploads& upload, Matrix m) {
-  m.mx = upload(m.mx, m.n_out), m.rx = upload(m.rx, m.n_out), m.my = upload(m.my, m.n_in), m.ry = upload(m.ry, m.n_in);
-  m.scale = upload(m.scale, m.n_out * m.n_in / kI4Group);
-  m.data = upload(static_cast<const std::uint8_t*>(m.data), bytes_of(m));
-  return m;
-}
-
-// Products of arrays on the host.
-void matmul(std::span<const MatMul> group) {
-  Uploads upload;
-  std::vector<MatMul> ops;
-  for (const MatMul& op : group) {
-    const std::int64_t n_row = op.x.n_row, n_out = op.weight.n_out;
-    ops.push_back(op);
-    ops.back().x.data = upload(op.x.data, n_row * op.weight.n_in);
-    ops.back().weight = on_device(upload, op.weight);
-    ops.back().out.data = upload(op.out.data, n_row * n_out);
-    ops.back().bias = upload(op.bias, n_out);
-    ops.back().gate = upload(op.gate, n_row * n_out);
-  }
-  cuda::Scratch scratch;
-  cuda::matmul(nullptr, scratch, ops);
-  cuda::check(cudaDeviceSynchronize());
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    const Rows& out = group[i].out;
-    cuda::check(cudaMemcpy(out.data, ops[i].out.data, out.n_row * out.n_col * 4, cudaMemcpyDeviceToHost));
-  }
-}
-void matmul(const MatMul& op) { matmul({&op, 1}); }
 
 struct Shape {
   std::int64_t n_row, n_out, n_in;

@@ -2,7 +2,7 @@
 // Which cuBLASLt the conformance suite uses: the emulator's, or on a GPU the library.
 #pragma once
 #include "cuemu/conformance/conformance.h"
-#include "kernels/cuda/cublas_api.h"
+#include "kernels/cuda/cublas.h"
 
 #ifdef CUEMU
 #include "cuemu/fake_cublas.h"
@@ -20,7 +20,7 @@ inline cuda::CublasLt cublas() {
 #ifdef CUEMU
   return cuemu::fake_cublas();
 #else
-  return {};  // until the backend has a loader
+  return cuda::open_cublas().value_or(cuda::CublasLt{});
 #endif
 }
 
