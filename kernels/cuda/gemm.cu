@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of 17 rows of x and more on tensor cores: f16 and i8 as float16, bf16 and i4 (from sm_80 on) as bfloat16, sums in
-// float32. An estimated 50% of the tensor cores' dense peak from 1,024 rows on, half of that where x has two planes; for 17 to
-// 64 rows 50 to 70% of the bandwidth.
+// Products of many rows of x on tensor cores: f16 and i8 as float16, bf16 and i4 (from sm_80 on) as bfloat16, sums in
+// float32. An estimated 50% of the tensor cores' dense peak from 1,024 rows on, half of that where x has two planes; for 9
+// to 64 rows of f16 and bf16 50 to 70% of the bandwidth: of 16 rows, 20 KB of W are on their way to a block.
 //
 // A first launch makes 16-bit numbers of x: one plane, 11 or 8 bits, where they are many rows; for up to 32 rows and for i8 the
 // sum of two planes, 22 or 16 bits. float16 is scaled by a power of two per row, so that its largest number is 2^14 to 2^15:
@@ -27,6 +27,9 @@ constexpr int kPad = 8;     // after each row of a tile: the 8 rows that ldmatri
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
 // Of a block: its tile, its warps, and how many tiles of x and W shared memory has.
+struct Tiny {
+  static constexpr int rows = 16, columns = 64, warps_down = 1, warps_across = 4, stages = 6;
+};
 struct Small {
   static constexpr int rows = 32, columns = 64, warps_down = 1, warps_across = 4, stages = 3;
 };
@@ -281,7 +284,7 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_consta
   }
 }
 
-// 17 to 32 rows have all bits of x that matter, as sequences that are decoded together shall get the logits they get alone.
+// Up to 32 rows have all bits of x that matter, as sequences that are decoded together shall get the logits they get alone.
 // More are mostly a prompt.
 constexpr int kMostTwoPlanes = 32;
 int planes_for(DType type, std::int64_t n_row) { return type == DType::i8 || n_row <= kMostTwoPlanes ? 2 : 1; }
@@ -290,6 +293,7 @@ int planes_for(DType type, std::int64_t n_row) { return type == DType::i8 || n_r
 constexpr int kManyBlocks = 128, kMostParts = 8, kFewestTiles = 8;
 
 int tile_rows(DType type, std::int64_t n_row, std::int64_t n_out) {
+  if (n_row <= Tiny::rows && (type == DType::f16 || type == DType::bf16)) return Tiny::rows;
   if (n_row <= Small::rows) return Small::rows;
   const std::int64_t large = (n_row + Large::rows - 1) / Large::rows * ((n_out + Large::columns - 1) / Large::columns);
   return type == DType::i8 || n_row <= Middle::rows || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
@@ -361,6 +365,9 @@ void launch_shape(cudaStream_t stream, Products& products) {
 template <DType type, bool input_major>
 void launch_type(cudaStream_t stream, int rows, Products& products) {
   constexpr int kManyPlanes = type == DType::i8 ? 2 : 1;
+  if constexpr (type == DType::f16 || type == DType::bf16) {
+    if (rows == Tiny::rows) return launch_shape<type, input_major, 2, Tiny>(stream, products);
+  }
   if (rows == Small::rows) return launch_shape<type, input_major, 2, Small>(stream, products);
   if constexpr (type != DType::i8) {
     if (rows == Large::rows) return launch_shape<type, input_major, kManyPlanes, Large>(stream, products);

@@ -13,7 +13,9 @@
 namespace rwkv::cuda {
 namespace {
 
-constexpr std::int64_t kMostFewRows = 16;  // of x: bound by reading W
+// Rows of x whose sums float32 arithmetic makes while W is read. Of f16 and bf16, which need no widening in the way, tensor
+// cores do better from 9 rows on.
+constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfHalf = 8;
 
 enum class Kernel { matvec, parts, gemm, tiled };
 
@@ -26,9 +28,15 @@ struct Kind {
   bool operator==(const Kind&) const = default;
 };
 
+bool has_many_rows(const MatMul& op) {
+  const DType type = op.weight.type;
+  if (op.x.n_row <= kMostFewRowsOfHalf) return false;
+  return op.x.n_row > kMostFewRows || ((type == DType::f16 || type == DType::bf16) && has_gemm(type));
+}
+
 Kind kind_of(const MatMul& op) {
   const Matrix& w = op.weight;
-  if (op.x.n_row > kMostFewRows) {
+  if (has_many_rows(op)) {
     if (!has_gemm(w.type)) return {Kernel::tiled, w.type, w.input_major, 0};
     return {Kernel::gemm, w.type, w.input_major, gemm_tile_rows(op)};
   }

@@ -270,6 +270,10 @@ int lanes_for(const Product& p) {
   return lanes;
 }
 
+// More than 8 rows of f16 are for tensor cores.
+template <DType type, int rows>
+constexpr int kRowsOf = type == DType::f16 && rows > 8 ? 8 : rows;
+
 template <int rows>
 void launch_rows(cudaStream_t stream, Products& products) {
   int blocks = 0;
@@ -279,15 +283,16 @@ void launch_rows(cudaStream_t stream, Products& products) {
     mixed |= p.type != type;
     p.first_block = blocks;
     with_type(p.type, [&](auto t) {
-      p.lanes = lanes_for<t(), rows>(p);
-      blocks += divided_up(p.n_out, kThreads / p.lanes * kColumns<t(), rows>);
+      constexpr int kRows = kRowsOf<t(), rows>;
+      p.lanes = lanes_for<t(), kRows>(p);
+      blocks += divided_up(p.n_out, kThreads / p.lanes * kColumns<t(), kRows>);
     });
   }
   const LaunchConfig config{static_cast<unsigned>(blocks), kThreads, 0, stream, can_overlap()};
   if constexpr (rows <= kMostMixedRows) {
     if (mixed) return launch(config, mixed_kernel<rows>, products);
   }
-  with_type(type, [&](auto t) { launch(config, matvec_kernel<t(), rows>, products); });
+  with_type(type, [&](auto t) { launch(config, matvec_kernel<t(), kRowsOf<t(), rows>>, products); });
 }
 
 }  // namespace

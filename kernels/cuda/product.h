@@ -115,7 +115,7 @@ void with_type(DType type, const Body& body) {
 
 // The launchers of the kernels; products of one type and layout. Each sets first_block.
 
-// Matrices as in a checkpoint, at most 16 rows of x; of at most kMostMixedRows also products of several types, as more would
+// Matrices as in a checkpoint, at most 16 rows of x, of f16 8; of at most kMostMixedRows also products of several types, as more would
 // need more registers than most of the types.
 constexpr int kMostMixedRows = 2;
 void matvec(cudaStream_t stream, Products& products);

@@ -39,7 +39,7 @@ TEST(CudaMatMul, EqualsPlainLoopsForEveryTypeAndSize) {
 // those of tensor cores as many or more.
 TEST(CudaMatMul, EqualsPlainLoopsBeyondOneBlock) {
   for (const DType type : kTypes) {
-    for (const Shape& s : {Shape{33, 66, 544}, {70, 65, 41}, {16, 5, 520}, {1, 520, 264}, {2, 5, 2056}}) {
+    for (const Shape& s : {Shape{33, 66, 544}, {70, 65, 41}, {16, 5, 520}, {13, 70, 330}, {1, 520, 264}, {2, 5, 2056}}) {
       for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(type, s, layout, 21));
     }
   }

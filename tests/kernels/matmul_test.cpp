@@ -8,7 +8,8 @@ namespace rwkv::test {
 namespace {
 
 void expect_product(const KernelTable& table, const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
-  expect_product({.most_exact = table.rounds_x ? 8 : INT64_MAX, .steps_for_i4 = true}, op, w, before);
+  const std::int64_t most_exact = table.rounds_x ? 8 : INT64_MAX;
+  expect_product({.most_exact = most_exact, .most_exact_i4 = most_exact, .steps_for_i4 = true}, op, w, before);
 }
 
 using MatMulKernel = EveryInstructionSet;
