@@ -17,6 +17,18 @@
 
 namespace rwkv::cuda {
 
+// Byte i is the one of the eight of x (0 to 3) and y (4 to 7) that nibble i of the selector names, 0 to 7; its other half is
+// not looked at. __byte_perm masks the nibbles first, an instruction more.
+__device__ inline unsigned permute_bytes(unsigned x, unsigned y, unsigned selector CUEMU_CALLER) {
+#ifdef CUEMU
+  return cuemu::permute_bytes(x, y, selector, where);
+#else
+  unsigned bytes;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(bytes) : "r"(x), "r"(y), "r"(selector));
+  return bytes;
+#endif
+}
+
 // d [16, 8] += a [16, 16] b [16, 8] by a warp, sums in float32. With g = lane / 4 and t = lane % 4, and of each pair the first
 // in the lower half:
 //   a[0] = A[g][2t, 2t + 1]    a[1] = A[g + 8][2t, 2t + 1]    a[2] = A[g][2t + 8, 2t + 9]    a[3] = A[g + 8][2t + 8, 2t + 9]

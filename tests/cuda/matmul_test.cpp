@@ -146,6 +146,20 @@ TEST(CudaMatMul, RowsOfXMayBeTinyHugeOrZero) {
   }
 }
 
+// Each 32 of them reach 127 256, so that none is rounded: kernels/cuda/digits.h.
+TEST(CudaMatMul, WholeNumbersAreExactWithI4) {
+  for (const std::int64_t n_row : {1, 2, 3, 4}) {
+    const Weight w = stored(DType::i4, 10, 96, 71);
+    auto x = floats(n_row * 96, 72);
+    for (std::int64_t i = 0; i < std::ssize(x); ++i) x[i] = i % 32 == 7 ? 32512.0f : std::round(6000 * x[i]);
+    for (float& number : x) ASSERT_LE(std::abs(number), 32512.0f);
+    const auto out = nans(n_row * 10);
+    const MatMul op{.x = rows(x, 96), .weight = w.matrix, .out = rows(out, 10)};
+    matmul(op);
+    ASSERT_NO_FATAL_FAILURE(expect_product({}, op, w));
+  }
+}
+
 TEST(CudaMatMul, AppliesBiasThenActivation) {
   for (const DType type : kTypes) {
     for (const Activation activation : kActivations) {

@@ -175,15 +175,13 @@ inline unsigned __funnelshift_l(unsigned lower, unsigned upper, unsigned n) {
 inline unsigned __funnelshift_r(unsigned lower, unsigned upper, unsigned n) {
   return static_cast<unsigned>((std::uint64_t{upper} << 32 | lower) >> (n & 31));
 }
-// Each nibble of the selector names one of 8 bytes; its top bit asks for the byte's sign instead.
+// The lower three bits of each nibble of the selector name one of 8 bytes.
 inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
   const std::uint64_t bytes = std::uint64_t{y} << 32 | x;
   unsigned result = 0;
   for (int i = 0; i < 4; ++i) {
-    const unsigned nibble = selector >> (4 * i) & 15u;
-    unsigned byte = static_cast<unsigned>(bytes >> (8 * (nibble & 7u))) & 0xffu;
-    if (nibble & 8u) byte = byte & 0x80u ? 0xffu : 0u;
-    result |= byte << (8 * i);
+    const unsigned which = selector >> (4 * i) & 7u;
+    result |= (static_cast<unsigned>(bytes >> (8 * which)) & 0xffu) << (8 * i);
   }
   return result;
 }

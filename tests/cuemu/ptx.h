@@ -21,6 +21,12 @@ float number_of(unsigned pair, int i) {
   return static_cast<float>(std::bit_cast<T>(bits));
 }
 
+// The upper bit of a nibble would ask for the byte's sign.
+inline unsigned permute_bytes(unsigned x, unsigned y, unsigned selector, const Where& where) {
+  if (selector & 0x8888u) fail("permute_bytes: a nibble of the selector is more than 7", where);
+  return __byte_perm(x, y, selector);
+}
+
 // Every lane publishes its fragments, and sums its four numbers of d.
 template <class T>
 void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {

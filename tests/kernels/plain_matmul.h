@@ -116,8 +116,8 @@ inline double activated(Activation activation, double y) {
 struct Rounding {
   std::int64_t most_exact = INT64_MAX;  // rows of x up to which bf16 is not rounded
   std::int64_t most_exact_i4 = INT64_MAX;
-  bool steps_for_i4 = false;      // up to 8 rows
-  bool rounds_x_for_f16 = false;  // to 11 bits, more than 32 rows
+  std::int64_t most_in_steps = 0;  // rows of x up to which that of i4 is
+  bool rounds_x_for_f16 = false;   // to 11 bits, more than 32 rows
 
   [[nodiscard]] bool applies_to(const MatMul& op) const {
     return (op.weight.type == DType::bf16 && op.x.n_row > most_exact) ||
@@ -156,7 +156,7 @@ inline void expect_product(const Rounding& rounding, const MatMul& op, const Wei
     const double expected = activated(op.activation, y) * gate + old;
     const double slope = op.activation == Activation::relu_squared ? 1 + 2 * std::abs(y) : 1.1;
     // Steps of 1 / 32512 of the largest number.
-    const bool in_steps = rounding.steps_for_i4 && op.weight.type == DType::i4 && op.x.n_row <= 8;
+    const bool in_steps = op.weight.type == DType::i4 && op.x.n_row <= rounding.most_in_steps;
     const double steps = in_steps ? weights * largest_x / 32512 / 2 : 0;
     const double tolerance =
         (16 + std::sqrt(double(n))) * kUlp * (size * slope * std::abs(gate) + std::abs(old) + std::abs(expected)) +

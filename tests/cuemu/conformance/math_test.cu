@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "cuemu/conformance/conformance.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/half.h"
 
 namespace rwkv::test {
@@ -18,7 +19,7 @@ __global__ void integers(unsigned* out) {
   out[0] = static_cast<unsigned>(__dp4a(static_cast<int>(0x80ff7f01u), static_cast<int>(0x02030405u), 1000));
   out[1] = __dp4a(0x80ff7f01u, 0x02030405u, 1000u);
   out[2] = __byte_perm(a, b, 0x7531);
-  out[3] = __byte_perm(a, b, 0xfb40);  // the nibbles with a top bit ask for the sign of byte 7 and of byte 3
+  out[3] = __byte_perm(a, b, 0xfb40);  // the top bits of nibbles are not looked at
   out[4] = __funnelshift_l(a, b, 12);
   out[5] = __funnelshift_r(a, b, 12);
   out[6] = static_cast<unsigned>(__clz(0x00010000)) + 100u * static_cast<unsigned>(__clz(0));
@@ -29,15 +30,16 @@ __global__ void integers(unsigned* out) {
   out[11] = static_cast<unsigned>(__mulhi(static_cast<int>(a), static_cast<int>(b)));
   out[12] = static_cast<unsigned>(min(-3, 2) + max(-3, 2));
   out[13] = __float_as_uint(__int_as_float(0x7fc00000));
+  out[14] = cuda::permute_bytes(a, b, 0xabcd7340u);
 }
 
 TEST(Math, Integers) {
-  const auto out = run(integers, 14, 1);
+  const auto out = run(integers, 15, 1);
   const std::int64_t product = std::int64_t{0x12345678} * static_cast<std::int32_t>(0x9abcdef0);
   const unsigned expected[] = {static_cast<unsigned>(-128 * 2 + -1 * 3 + 127 * 4 + 1 * 5 + 1000),
                                128 * 2 + 255 * 3 + 127 * 4 + 1 * 5 + 1000,
                                0x9ade1256u,
-                               0xff00f078u,
+                               0x9a12f078u,
                                0xcdef0123u,
                                0xef012345u,
                                15 + 3200,
@@ -47,8 +49,9 @@ TEST(Math, Integers) {
                                static_cast<unsigned>(0x12345678ull * 0x9abcdef0ull >> 32),
                                static_cast<unsigned>(product >> 32),
                                static_cast<unsigned>(-1),
-                               0x7fc00000u};
-  for (int i = 0; i < 14; ++i) EXPECT_EQ(out[i], expected[i]) << i;
+                               0x7fc00000u,
+                               0x9a12f078u};
+  for (int i = 0; i < 15; ++i) EXPECT_EQ(out[i], expected[i]) << i;
 }
 
 // Beyond the range of int and unsigned: the nearest; NaN: 0. Halves: to even.
