@@ -70,6 +70,36 @@ __device__ inline void mma_m16n8k16<__nv_bfloat16>(float (&d)[4], const unsigned
 }
 #endif
 
+// x rounded to a number that tf32 has, 11 bits and float32's exponent; halves away from zero. From sm_80 on.
+__device__ inline unsigned tf32(float x CUEMU_CALLER) {
+#ifdef CUEMU
+  return cuemu::tf32(x, where);
+#else
+  unsigned rounded = 0;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+#else
+  __trap();
+#endif
+  return rounded;
+#endif
+}
+
+// d [16, 8] += a [16, 8] b [8, 8] by a warp, tf32 (the bits of a float32 whose last 13 are 0), sums in float32. From sm_80 on.
+//   a[0] = A[g][t]    a[1] = A[g + 8][t]    a[2] = A[g][t + 4]    a[3] = A[g + 8][t + 4]
+//   b[0] = B[t][g]    b[1] = B[t + 4][g]    d as above
+__device__ inline void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2] CUEMU_CALLER) {
+#ifdef CUEMU
+  cuemu::mma_m16n8k8_tf32(d, a, b, where);
+#elif __CUDA_ARCH__ >= 800
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  __trap();
+#endif
+}
+
 // Loads n = 1, 2 or 4 matrices of 8 x 8 16-bit numbers from shared memory. Lane 8 j + i has the address of row i of matrix j,
 // aligned to 16 bytes; other lanes' addresses are not used. Lane l gets numbers 2 (l % 4) and the next of row l / 4;
 // transposed: of column l / 4.

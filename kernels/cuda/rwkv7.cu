@@ -261,13 +261,25 @@ int n_multiprocessor() {
   return n;
 }
 
+// sm_80, 90, 100, 103: 4 times float32's rate or more. Other cards multiply tf32, of which float32 takes three, no faster than
+// float32 itself.
+bool has_fast_tf32() {
+  int device = 0, major = 0, minor = 0;
+  check(cudaGetDevice(&device));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return (major == 8 && minor == 0) || major == 9 || major == 10;
+}
+
+constexpr std::int64_t kFewestChunkedTokens = 32;
+
 }  // namespace
 
 void prepare7(cudaStream_t stream, const Prepare7& op) {
   launch({head_grid(op.k, op.n_head), kThreads, 0, stream}, prepare7_kernel, op, op.k.n_col / op.n_head);
 }
 
-void wkv7(cudaStream_t stream, const Batch& batch, const Wkv7& op) {
+void wkv7_serial(cudaStream_t stream, const Batch& batch, const Wkv7& op) {
   const bool few = batch.n_seq * op.n_head <= n_multiprocessor();  // small blocks then, to occupy all of the card
   const std::int64_t size = op.k.n_col / op.n_head;
   switch (size) {
@@ -281,6 +293,16 @@ void wkv7(cudaStream_t stream, const Batch& batch, const Wkv7& op) {
       const dim3 grid(blocks(batch.n_seq, 1), blocks(op.n_head, 1), blocks(size, kWarps));
       launch({grid, kThreads, 0, stream}, wkv7_any_size_kernel, batch, op);
   }
+}
+
+// Chunks where heads are too few to occupy the card: there the serial kernel waits for each token, while with more heads than
+// multiprocessors it is bound by what it does. A chunk that is not full takes as long as a full one: below two chunks a
+// sequence, on average, little is gained.
+void wkv7(cudaStream_t stream, const Batch& batch, const Wkv7& op) {
+  const std::int64_t heads = batch.n_seq * op.n_head, n = n_multiprocessor();
+  const bool is_long = batch.n_row >= kFewestChunkedTokens * batch.n_seq;
+  if (op.k.n_col / op.n_head != 64 || heads > n || !is_long || !has_fast_tf32()) return wkv7_serial(stream, batch, op);
+  wkv7_chunked(stream, 4 * heads <= n ? 16 : 32, batch, op);  // a block for each multiprocessor
 }
 
 void output7(cudaStream_t stream, const Output7& op) {

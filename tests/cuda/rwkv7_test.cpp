@@ -2,10 +2,8 @@
 // The three steps of RWKV-7 of CUDA against double-precision loops.
 #include "kernels/cuda/rwkv7.h"
 
-#include "cuda/device_array.h"
-#include "cuda/device_slot.h"
+#include "cuda/device_wkv7.h"
 #include "cuemu/conformance/objects.h"
-#include "kernels/plain_rwkv7.h"
 
 namespace rwkv::test {
 namespace {
@@ -59,29 +57,9 @@ TEST(CudaRwkv7, PrepareKeepsNanOfEveryInput) {
   }
 }
 
-// The inputs on the device.
-class DeviceWkv {
- public:
-  explicit DeviceWkv(const WkvInputs& in) : in_(in), s_(in.ragged.arrays[0]), out_(in.out) {}
-
-  void run(cudaStream_t stream) const {
-    const auto rows = [&](const Floats& x) { return Rows{x.data(), in_.ragged.n_row(), in_.att}; };
-    cuda::wkv7(stream, {in_.ragged.n_seq(), in_.ragged.n_row(), offsets_.data()},
-               {in_.att / in_.size, rows(r_), rows(w_), rows(k_), rows(v_), rows(kk_), rows(b_), s_.data(), rows(out_)});
-  }
-  void read(WkvInputs& in) const { in.out = out_.values(), in.ragged.arrays[0] = s_.values(); }
-
- private:
-  const WkvInputs& in_;
-  DeviceArray<std::int32_t> offsets_{in_.ragged.offsets};
-  Floats r_{in_.r}, w_{in_.w}, k_{in_.k}, v_{in_.v}, kk_{in_.kk}, b_{in_.b};
-  DeviceSlot s_;
-  Floats out_;
-};
-
 void wkv(WkvInputs& in) {
-  const DeviceWkv on_device(in);
-  on_device.run(nullptr);
+  const DeviceWkv7 on_device(in);
+  cuda::wkv7_serial(nullptr, on_device.batch(), on_device.op());
   on_device.read(in);
 }
 
@@ -142,9 +120,9 @@ TEST(CudaRwkv7, WkvPassesNanOnInItsHeadFromItsRow) {
 TEST(CudaRwkv7, WkvOfAGraphEqualsThatOfAStream) {
   WkvInputs in(2, 64, {3}), captured(2, 64, {3});
   for (int i = 0; i < 2; ++i) wkv(in);
-  const DeviceWkv on_device(captured);
+  const DeviceWkv7 on_device(captured);
   const Stream stream;
-  const Graph graph(capture(stream, [&] { on_device.run(stream); }));
+  const Graph graph(capture(stream, [&] { cuda::wkv7_serial(stream, on_device.batch(), on_device.op()); }));
   for (int i = 0; i < 2; ++i) cuda::check(cudaGraphLaunch(graph, stream));
   on_device.read(captured);
   EXPECT_EQ(captured.out, in.out);

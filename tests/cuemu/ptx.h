@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -53,6 +54,38 @@ void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
   }
   for (int i = 0; i < 4; ++i) {
     for (int k = 0; k < 16; ++k) d[i] += a_rows[i / 2][k] * b_columns[i % 2][k];
+  }
+}
+
+inline unsigned tf32(float x, const Where& where) {
+  require_sm(80, "cvt to tf32", where);
+  if (!std::isfinite(x)) return std::isnan(x) ? 0x7fffffffu & ~0x1fffu : std::bit_cast<unsigned>(x);
+  return (std::bit_cast<unsigned>(x) + 0x1000u) & ~0x1fffu;
+}
+
+inline void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {
+  require_sm(80, "mma of tf32", where);
+  struct A {
+    unsigned r[4];
+  };
+  struct B {
+    unsigned r[2];
+  };
+  if (((a[0] | a[1] | a[2] | a[3] | b[0] | b[1]) & 0x1fffu) != 0) fail("mma of tf32: a number has more bits than tf32", where);
+  const int g = static_cast<int>(lane()) / 4, t = static_cast<int>(lane()) % 4;
+  float a_rows[2][8];
+  const Slot* slots = exchange(0xffffffffu, pack(A{{a[0], a[1], a[2], a[3]}}), "mma", where);
+  for (int k = 0; k < 8; ++k) {
+    const A from = unpack<A>(slots[4 * g + k % 4]);
+    for (int row = 0; row < 2; ++row) a_rows[row][k] = std::bit_cast<float>(from.r[k / 4 * 2 + row]);
+  }
+  slots = exchange(0xffffffffu, pack(B{{b[0], b[1]}}), "mma", where);
+  for (int k = 0; k < 8; ++k) {
+    for (int column = 0; column < 2; ++column) {
+      const B from = unpack<B>(slots[4 * (2 * t + column) + k % 4]);
+      const float number = std::bit_cast<float>(from.r[k / 4]);
+      for (int row = 0; row < 2; ++row) d[2 * row + column] += a_rows[row][k] * number;
+    }
   }
 }
 

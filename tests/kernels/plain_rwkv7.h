@@ -68,23 +68,37 @@ struct WkvInputs {
   }
 };
 
-inline void expect_wkv7(const WkvInputs& in, const std::vector<std::vector<float>>& start, double tolerance = 2 * kTolerance7) {
-  for (std::int64_t seq = 0; seq < in.ragged.n_seq(); ++seq) {
-    auto s = doubles(start[seq]);  // [H, value, key]
-    for (std::int64_t row = in.ragged.offsets[seq]; row < in.ragged.offsets[seq + 1]; ++row) {
-      for (std::int64_t c = 0; c < in.att; ++c) {
-        const std::int64_t keys = row * in.att + c - c % in.size;
-        double removed = 0, y = 0;
-        for (std::int64_t j = 0; j < in.size; ++j) removed += s[c * in.size + j] * in.kk[keys + j];
-        for (std::int64_t j = 0; j < in.size; ++j) {
-          double& s_ij = s[c * in.size + j];
-          s_ij = s_ij * in.w[keys + j] - removed * in.b[keys + j] + double(in.v[row * in.att + c]) * in.k[keys + j];
-          y += s_ij * in.r[keys + j];
-        }
-        ASSERT_NEAR(in.out[row * in.att + c], y, tolerance) << "row " << row << " channel " << c;
+struct PlainWkv {
+  std::vector<double> out;             // [rows, A]
+  std::vector<std::vector<double>> s;  // of each sequence, [H, value, key]
+
+  PlainWkv(const WkvInputs& in, const std::vector<std::vector<float>>& start) : out(in.out.size()) {
+    for (std::int64_t seq = 0; seq < in.ragged.n_seq(); ++seq) {
+      s.push_back(doubles(start[seq]));
+      for (std::int64_t row = in.ragged.offsets[seq]; row < in.ragged.offsets[seq + 1]; ++row) {
+        for (std::int64_t c = 0; c < in.att; ++c) out[row * in.att + c] = advance(in, &s.back()[c * in.size], row, c);
       }
     }
-    ASSERT_NO_FATAL_FAILURE(expect_near(in.ragged.arrays[0][seq], s, tolerance, 0)) << "sequence " << seq;
+  }
+
+ private:
+  static double advance(const WkvInputs& in, double* s, std::int64_t row, std::int64_t c) {
+    const std::int64_t keys = row * in.att + c - c % in.size;
+    double removed = 0, y = 0;
+    for (std::int64_t j = 0; j < in.size; ++j) removed += s[j] * in.kk[keys + j];
+    for (std::int64_t j = 0; j < in.size; ++j) {
+      s[j] = s[j] * in.w[keys + j] - removed * in.b[keys + j] + double(in.v[row * in.att + c]) * in.k[keys + j];
+      y += s[j] * in.r[keys + j];
+    }
+    return y;
+  }
+};
+
+inline void expect_wkv7(const WkvInputs& in, const std::vector<std::vector<float>>& start, double tolerance = 2 * kTolerance7) {
+  const PlainWkv expected(in, start);
+  ASSERT_NO_FATAL_FAILURE(expect_near(in.out, expected.out, tolerance, 0));
+  for (std::int64_t seq = 0; seq < in.ragged.n_seq(); ++seq) {
+    ASSERT_NO_FATAL_FAILURE(expect_near(in.ragged.arrays[0][seq], expected.s[seq], tolerance, 0)) << "sequence " << seq;
   }
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensor cores, matrix loads and asynchronous copies: kernels/cuda/ptx.h.
+#include <bit>
+#include <cmath>
+
 #include "cuemu/conformance/conformance.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/values.h"
@@ -46,6 +49,60 @@ TEST(Tensor, MmaOfHalf) { expect_products<__half>(); }
 TEST(Tensor, MmaOfBfloat16) {
   if (sm() < 80) GTEST_SKIP() << "skipped: needs sm_80";
   expect_products<__nv_bfloat16>();
+}
+
+// The same of numbers that are made tf32: c [16, 8] += a [16, 8] b^T [8, 8].
+__global__ void multiply_tf32(const float* a, const float* b, float* c) {
+  const int g = threadIdx.x / 4, t = threadIdx.x % 4;
+  const auto of_a = [&](int row, int k) { return cuda::tf32(a[8 * row + k]); };
+  const unsigned fragment_a[] = {of_a(g, t), of_a(g + 8, t), of_a(g, t + 4), of_a(g + 8, t + 4)};
+  const unsigned fragment_b[] = {cuda::tf32(b[8 * g + t]), cuda::tf32(b[8 * g + t + 4])};
+  float sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = c[8 * (g + i / 2 * 8) + 2 * t + i % 2];
+  cuda::mma_m16n8k8_tf32(sums, fragment_a, fragment_b);
+  for (int i = 0; i < 4; ++i) c[8 * (g + i / 2 * 8) + 2 * t + i % 2] = sums[i];
+}
+
+// Of a finite number; halves away from zero.
+float rounded_to_tf32(float x) {
+  int exponent = 0;
+  const double mantissa = std::frexp(double{x}, &exponent);
+  return static_cast<float>(std::ldexp(std::round(mantissa * 0x1p11), exponent - 11));
+}
+
+TEST(Tensor, MmaOfTf32) {
+  if (sm() < 80) GTEST_SKIP() << "skipped: needs sm_80";
+  const auto a = floats(128, 1), b = floats(64, 2), c = floats(128, 3);
+  const DeviceArray<float> da(a), db(b), dc(c);
+  launch({1, 32}, multiply_tf32, da.data(), db.data(), dc.data());
+  const auto found = dc.values();
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 8; ++j) {
+      double sum = c[8 * i + j];
+      for (int k = 0; k < 8; ++k) sum += double{rounded_to_tf32(a[8 * i + k])} * rounded_to_tf32(b[8 * j + k]);
+      EXPECT_NEAR(found[8 * i + j], sum, 8 * 8 * 0x1p-23) << i << ' ' << j;  // as above, of 8 products
+    }
+  }
+}
+
+__global__ void round_to_tf32(const float* in, unsigned* out) { out[threadIdx.x] = cuda::tf32(in[threadIdx.x]); }
+
+TEST(Tensor, Tf32RoundsHalvesAwayFromZeroAndKeepsInfinityAndNan) {
+  if (sm() < 80) GTEST_SKIP() << "skipped: needs sm_80";
+  std::vector<float> in = {1.0f, 1.0f + 0x1p-11f, 1.0f + 0x1p-11f - 0x1p-23f, -1.0f - 0x1p-11f, INFINITY, kNan};
+  const auto more = floats(32 - static_cast<std::int64_t>(in.size()), 1);
+  in.insert(in.end(), more.begin(), more.end());
+  const DeviceArray<float> numbers(in);
+  const DeviceArray<unsigned> out(32);
+  launch({1, 32}, round_to_tf32, numbers.data(), out.data());
+  const auto found = out.values();
+  for (int i = 0; i < 32; ++i) {
+    const float x = std::bit_cast<float>(found[i]);
+    EXPECT_EQ(std::isnan(x), std::isnan(in[i])) << i;
+    if (std::isnan(x)) continue;
+    EXPECT_EQ(found[i] & 0x1fffu, 0u) << i;
+    EXPECT_EQ(x, std::isinf(in[i]) ? in[i] : rounded_to_tf32(in[i])) << i;
+  }
 }
 
 // Matrix j of 8 x 8 holds 64 j + 8 row + column; its rows lie 24 numbers apart.
