@@ -8,6 +8,7 @@
 #include "kernels/rwkv5.h"
 #include "kernels/rwkv6.h"
 #include "kernels/rwkv7.h"
+#include "kernels/sample.h"
 #include "kernels/tensor.h"
 
 namespace rwkv {
@@ -83,6 +84,7 @@ struct CommonKernels {
   void (*matmul)(Device&, std::span<const MatMul>);  // a group is one parallel region
   void (*head_norm)(Device&, const HeadNorm&);
   std::size_t (*scratch_bytes)(Device&, const MatMul&);  // that matmul takes for a product, see Device; null: none
+  void (*sample)(Device&, const Sample&) = nullptr;  // null, of the host only: tokens are drawn by src/sampling
 };
 
 struct KernelTable {

@@ -68,3 +68,13 @@ void launch(const LaunchConfig& config, void (*kernel)(Parameters...), Arguments
   extern __shared__ __align__(16) unsigned char dyn_shared_memory[]; \
   type* const name = reinterpret_cast<type*>(dyn_shared_memory)
 #endif
+
+// Before a loop whose count is known: arrays that it indexes stay in registers.
+#ifdef CUEMU
+#define UNROLL
+#define UNROLL_BY(n)
+#else
+#define UNROLL _Pragma("unroll")
+#define UNROLL_PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(n) UNROLL_PRAGMA(unroll n)
+#endif

@@ -10,16 +10,6 @@
 
 #include "kernels/kernels.h"
 
-// Before a loop whose count is known: arrays that it indexes stay in registers.
-#ifdef CUEMU
-#define UNROLL
-#define UNROLL_BY(n)
-#else
-#define UNROLL _Pragma("unroll")
-#define UNROLL_PRAGMA(text) _Pragma(#text)
-#define UNROLL_BY(n) UNROLL_PRAGMA(unroll n)
-#endif
-
 namespace rwkv::cuda {
 
 struct Product {
@@ -115,8 +105,8 @@ void with_type(DType type, const Body& body) {
 
 // The launchers of the kernels; products of one type and layout. Each sets first_block.
 
-// Matrices as in a checkpoint, at most 16 rows of x, of f16 8; of at most kMostMixedRows also products of several types, as more would
-// need more registers than most of the types.
+// Matrices as in a checkpoint, at most 16 rows of x, of f16 8; of at most kMostMixedRows also products of several types, as
+// more would need more registers than most of the types.
 constexpr int kMostMixedRows = 2;
 void matvec(cudaStream_t stream, Products& products);
 

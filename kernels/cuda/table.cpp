@@ -9,6 +9,7 @@
 #include "kernels/cuda/rwkv5.h"
 #include "kernels/cuda/rwkv6.h"
 #include "kernels/cuda/rwkv7.h"
+#include "kernels/cuda/sample.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -41,6 +42,12 @@ std::size_t scratch_bytes_on_card(Device& device, const MatMul& op) {
   return scratch_bytes(op);
 }
 
+void sample_on_card(Device& device, const Sample& op) {
+  CudaDevice& card = cuda_device(device);
+  const CurrentDevice current(card.ordinal());
+  sample(card.stream(), card.scratch(), op);
+}
+
 constexpr Rwkv4Kernels kRwkv4{.wkv = on_stream<wkv4>};
 constexpr Rwkv5Kernels kRwkv5{.wkv = on_stream<linear_attention>};
 constexpr Rwkv6Kernels kRwkv6{.decay = on_stream<decay>, .wkv = on_stream<linear_attention>};
@@ -57,7 +64,8 @@ const KernelTable& table() {
                                             .norm_shift = on_stream<norm_shift>,
                                             .matmul = matmul_on_card,
                                             .head_norm = on_stream<head_norm>,
-                                            .scratch_bytes = scratch_bytes_on_card},
+                                            .scratch_bytes = scratch_bytes_on_card,
+                                            .sample = sample_on_card},
                                  .rwkv4 = &kRwkv4,
                                  .rwkv5 = &kRwkv5,
                                  .rwkv6 = &kRwkv6,

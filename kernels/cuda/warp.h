@@ -8,7 +8,8 @@ namespace rwkv::cuda {
 inline constexpr unsigned kWholeWarp = 0xffffffffu;
 
 // Over each group of `lanes` neighbours, a power of two, in every lane of it. All lanes of the warp call it.
-__device__ inline float warp_sum(float x, int lanes = 32) {
+template <class T>
+__device__ inline T warp_sum(T x, int lanes = 32) {
   for (int l = lanes / 2; l > 0; l /= 2) x += __shfl_xor_sync(kWholeWarp, x, l);
   return x;
 }

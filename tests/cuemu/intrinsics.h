@@ -169,6 +169,9 @@ inline unsigned __brev(unsigned x) {
 }
 inline int __mulhi(int x, int y) { return static_cast<int>(std::int64_t{x} * y >> 32); }
 inline unsigned __umulhi(unsigned x, unsigned y) { return static_cast<unsigned>(std::uint64_t{x} * y >> 32); }
+inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
+  return static_cast<unsigned long long>(static_cast<unsigned __int128>(x) * y >> 64);
+}
 inline unsigned __funnelshift_l(unsigned lower, unsigned upper, unsigned n) {
   return static_cast<unsigned>(((std::uint64_t{upper} << 32 | lower) << (n & 31)) >> 32);
 }

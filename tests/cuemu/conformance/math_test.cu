@@ -31,10 +31,11 @@ __global__ void integers(unsigned* out) {
   out[12] = static_cast<unsigned>(min(-3, 2) + max(-3, 2));
   out[13] = __float_as_uint(__int_as_float(0x7fc00000));
   out[14] = cuda::permute_bytes(a, b, 0xabcd7340u);
+  out[15] = static_cast<unsigned>(__umul64hi(0x123456789abcdef0ull, 0xfedcba9876543210ull) >> 32);
 }
 
 TEST(Math, Integers) {
-  const auto out = run(integers, 15, 1);
+  const auto out = run(integers, 16, 1);
   const std::int64_t product = std::int64_t{0x12345678} * static_cast<std::int32_t>(0x9abcdef0);
   const unsigned expected[] = {static_cast<unsigned>(-128 * 2 + -1 * 3 + 127 * 4 + 1 * 5 + 1000),
                                128 * 2 + 255 * 3 + 127 * 4 + 1 * 5 + 1000,
@@ -50,8 +51,9 @@ TEST(Math, Integers) {
                                static_cast<unsigned>(product >> 32),
                                static_cast<unsigned>(-1),
                                0x7fc00000u,
-                               0x9a12f078u};
-  for (int i = 0; i < 15; ++i) EXPECT_EQ(out[i], expected[i]) << i;
+                               0x9a12f078u,
+                               0x121fa00au};
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(out[i], expected[i]) << i;
 }
 
 // Beyond the range of int and unsigned: the nearest; NaN: 0. Halves: to even.
