@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "forward.h"
+#include "sampling/draw.h"
 
 namespace rwkv {
 namespace {
@@ -36,10 +37,13 @@ void download_logits(Device& device, Rows logits, std::span<const Piece> pieces)
   for (std::size_t first = 0, end; first < pieces.size(); first = end) {
     const std::span<float> host = pieces[first].logits;
     end = first + 1;
+    if (host.empty()) continue;
     while (end < pieces.size() && pieces[end].logits.data() == host.data() + (end - first) * host.size()) ++end;
     device.download(host.data(), logits.data + first * host.size(), (end - first) * host.size_bytes());
   }
 }
+
+bool wants_logits(const Piece& piece) { return !piece.logits.empty() || piece.sampler; }
 
 }  // namespace
 
@@ -49,14 +53,14 @@ bool Model::Impl::replays_steps() const {
 
 bool Model::Impl::is_step(std::span<const Piece> pieces) const {
   return replays_steps() && std::ranges::all_of(pieces, [&](const Piece& piece) {
-           return piece.tokens.size() == 1 && piece.logits.empty() == pieces.front().logits.empty();
+           return piece.tokens.size() == 1 && wants_logits(piece) == wants_logits(pieces.front());
          });
 }
 
 void Model::Impl::run_step(std::span<const Piece> pieces, Workspace& workspace) const {
   Device& device = *devices.front();
   const auto n_seq = static_cast<std::int64_t>(pieces.size());
-  const bool wanted = !pieces.front().logits.empty();
+  const bool wanted = wants_logits(pieces.front());
   // At the same addresses in all steps of a shape, as nothing was handed out before.
   const Inputs inputs = upload_inputs(device, workspace, pieces, slot_pointers(pieces, *state_layout, stages.front()));
   const Rows logits = wanted ? workspace.rows(n_seq, config.n_vocab) : Rows{};
@@ -74,7 +78,12 @@ void Model::Impl::run_step(std::span<const Piece> pieces, Workspace& workspace) 
     }
     if (wanted) head.run(device, pass.x, logits);
   });
-  if (wanted) download_logits(device, logits, pieces);
+  download_logits(device, logits, pieces);
+  std::vector<RowToDraw> draws;
+  for (std::int64_t i = 0; i < n_seq; ++i) {
+    if (pieces[i].sampler) draws.push_back({i, pieces[i].sampler, pieces[i].drawn});
+  }
+  draw(device, workspace, logits, draws);
 }
 
 }  // namespace rwkv

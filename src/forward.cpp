@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "sampling/draw.h"
+
 namespace rwkv {
 namespace {
 
@@ -123,16 +125,19 @@ void Model::Impl::run_head(Pass& pass, Workspace& workspace, std::span<const Pie
   Device& device = pass.device();
   const Rows x = pass.x;
   struct Wanted {
-    const float* row;  // [C], on the device
-    float* logits;     // [n_vocab], on the host
+    const float* row;    // [C], on the device
+    float* logits;       // [n_vocab], on the host; null: not these
+    const Piece* drawn;  // from these logits; null: nothing
   };
   std::vector<Wanted> wanted;
   std::int64_t end = 0;
   for (const Piece& piece : pieces) {
     end += static_cast<std::int64_t>(piece.tokens.size());
-    const auto n = static_cast<std::int64_t>(piece.logits.size()) / config.n_vocab;
+    const auto n_logits = static_cast<std::int64_t>(piece.logits.size()) / config.n_vocab;
+    const std::int64_t n = piece.sampler ? std::max<std::int64_t>(n_logits, 1) : n_logits;
     for (std::int64_t i = 0; i < n; ++i) {
-      wanted.push_back({x.data + (end - n + i) * x.n_col, piece.logits.data() + i * config.n_vocab});
+      wanted.push_back({x.data + (end - n + i) * x.n_col, i < n_logits ? piece.logits.data() + i * config.n_vocab : nullptr,
+                        piece.sampler && i == n - 1 ? &piece : nullptr});
     }
   }
   const auto n_wanted = static_cast<std::int64_t>(wanted.size());
@@ -145,9 +150,13 @@ void Model::Impl::run_head(Pass& pass, Workspace& workspace, std::span<const Pie
     const Rows rows = workspace.rows(n, x.n_col), logits = workspace.rows(n, config.n_vocab);
     for (std::int64_t i = 0; i < n; ++i) device.copy(rows.data + i * x.n_col, wanted[first + i].row, x.n_col * sizeof(float));
     head.run(device, rows, logits);
+    std::vector<RowToDraw> draws;
     for (std::int64_t i = 0; i < n; ++i) {
-      device.download(wanted[first + i].logits, logits.data + i * config.n_vocab, config.n_vocab * sizeof(float));
+      const Wanted& of = wanted[first + i];
+      if (of.logits) device.download(of.logits, logits.data + i * config.n_vocab, config.n_vocab * sizeof(float));
+      if (of.drawn) draws.push_back({i, of.drawn->sampler, of.drawn->drawn});
     }
+    draw(device, workspace, logits, draws);
     workspace.release(mark);
   }
 }

@@ -27,7 +27,9 @@ constexpr std::size_t kRoundRows = 256;
 struct Piece {
   std::span<const Token> tokens;
   State::Impl* state;
-  std::span<float> logits;  // [n_vocab] for the last of `tokens`, [tokens, n_vocab] for all, or empty
+  std::span<float> logits;     // [n_vocab] for the last of `tokens`, [tokens, n_vocab] for all, or empty
+  Sampler* sampler = nullptr;  // draws the token after the last of `tokens`
+  Token* drawn = nullptr;
 };
 
 // Consecutive layers on one device: blocks first to end - 1; in front of the first stage's the stem, behind the last one's the

@@ -38,7 +38,7 @@ bool contains(const std::vector<Token>& tokens, Token token) {
 }  // namespace
 
 FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> tokens, const GenerateOptions& options,
-                         std::span<float> logits) {
+                         const std::function<void(std::span<const Token>)>& feed_last) {
   check_feeding(tokens, source.n_vocab, options);
   const std::int64_t total = std::ssize(tokens);
   FedPrompt fed;
@@ -46,7 +46,11 @@ FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> token
     if (options.poll) options.poll();
     const std::int64_t size = std::min<std::int64_t>(options.chunk_len, total - fed.tokens);
     const auto chunk = tokens.subspan(static_cast<std::size_t>(fed.tokens), static_cast<std::size_t>(size));
-    source.feed(chunk, fed.tokens + size == total ? logits : std::span<float>());
+    if (fed.tokens + size < total) {
+      source.feed(chunk, {});
+    } else {
+      feed_last(chunk);
+    }
     fed.tokens += size;
     fed.stopped = options.on_prompt && !options.on_prompt(fed.tokens, total);
   }
@@ -65,12 +69,22 @@ GenerateLoop::GenerateLoop(LogitSource source, TokenizerPtr tokenizer, std::vect
   check_feeding(prompt_, source_.n_vocab, options_);
   require_in_vocabulary(options_.token_stop, source_.n_vocab, "stop token");
   require_in_vocabulary(options_.sampling.token_ban, source_.n_vocab, "banned token");
-  if (options_.max_tokens > 0) logits_.resize(static_cast<std::size_t>(source_.n_vocab));
+  if (options_.max_tokens > 0 && !source_.draw) logits_.resize(static_cast<std::size_t>(source_.n_vocab));
+}
+
+void GenerateLoop::feed_and_draw(std::span<const Token> tokens) {
+  if (!source_.draw || options_.max_tokens == 0) source_.feed(tokens, logits_);
+  if (options_.max_tokens == 0) return;
+  try {
+    drawn_ = source_.draw ? source_.draw(tokens, sampler_) : sampler_.sample(logits_);
+  } catch (const NumericError&) {
+    broken_logits_ = std::current_exception();
+  }
 }
 
 // False when there is nothing to draw after it.
 bool GenerateLoop::read_prompt() {
-  const FedPrompt fed = feed_in_chunks(source_, prompt_, options_, logits_);
+  const FedPrompt fed = feed_in_chunks(source_, prompt_, options_, [this](auto tokens) { feed_and_draw(tokens); });
   result_.prompt_tokens = fed.tokens;
   prompt_read_ = true;
   if (fed.stopped) return end(StopReason::callback);
@@ -83,10 +97,11 @@ bool GenerateLoop::step() {
     if (!read_prompt()) return false;
   } else {
     if (options_.poll) options_.poll();
-    source_.feed({&result_.tokens.back(), 1}, logits_);
+    feed_and_draw({&result_.tokens.back(), 1});
     ++result_.fed_tokens;
   }
-  const Token token = sampler_.sample(logits_);
+  if (broken_logits_) std::rethrow_exception(broken_logits_);
+  const Token token = drawn_;
   if (contains(options_.token_stop, token)) return end(StopReason::token);
   result_.tokens.push_back(token);
   sampler_.accept(token, adds_to_frequency(*tokenizer_, token));

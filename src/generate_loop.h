@@ -3,6 +3,7 @@
 #pragma once
 #include <rwkv/pipeline.h>
 
+#include <exception>
 #include <functional>
 #include <span>
 #include <string>
@@ -17,6 +18,8 @@ struct LogitSource {
   int n_vocab;
   // Feeds at least one token; `logits` is [n_vocab] after the last one, or empty when they are not needed.
   std::function<void(std::span<const Token> tokens, std::span<float> logits)> feed;
+  // Feeds likewise, and draws the token after the last one. Null: the loop draws from the logits of feed.
+  std::function<Token(std::span<const Token> tokens, Sampler& sampler)> draw = {};
 };
 
 struct FedPrompt {
@@ -24,9 +27,9 @@ struct FedPrompt {
   bool stopped = false;  // on_prompt said so
 };
 
-// Feeds `tokens` in chunks, checked before the first is fed. `logits` as in LogitSource, written with the last chunk.
+// Feeds `tokens` in chunks, checked before the first is fed; feed_last feeds the last one.
 FedPrompt feed_in_chunks(const LogitSource& source, std::span<const Token> tokens, const GenerateOptions& options,
-                         std::span<float> logits);
+                         const std::function<void(std::span<const Token>)>& feed_last);
 
 // One text, a token at a time. All that changes outside is the fed state, and that between tokens only, so an exception from a
 // callback, the sampler or the source leaves it at a token boundary.
@@ -45,6 +48,7 @@ class GenerateLoop {
  private:
   bool end(StopReason reason);
   [[nodiscard]] bool read_prompt();
+  void feed_and_draw(std::span<const Token> tokens);
   bool output_text(const std::string& piece);
 
   LogitSource source_;
@@ -54,7 +58,9 @@ class GenerateLoop {
   Sampler sampler_;
   StreamDecoder decoder_;
   StopStrings stops_;
-  std::vector<float> logits_;  // [n_vocab]
+  std::vector<float> logits_;  // [n_vocab]; empty where the source draws
+  Token drawn_ = 0;
+  std::exception_ptr broken_logits_;  // instead of drawn_, thrown when the prompt or token is counted as fed
   Generated result_;
   bool prompt_read_ = false, going_on_ = true;
 };

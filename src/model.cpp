@@ -7,6 +7,8 @@
 #include "forward.h"
 #include "load.h"
 #include "message.h"
+#include "sampling/distribution.h"
+#include "sampling/draw.h"
 
 namespace rwkv {
 namespace {
@@ -28,6 +30,9 @@ void check(const Sequence& sequence, const ModelConfig& config) {
     throw ArgumentError(message("logits has ", n, " elements; expected ", n_vocab, " for the last token, ",
                                 n_vocab * tokens.size(), " for all, or none"));
   }
+  if (!sequence.sampler) return;
+  if (!sequence.drawn) throw ArgumentError("a sequence has a sampler and no place for the token that it draws");
+  SamplerAccess::check_tokens(*sequence.sampler, n_vocab);
 }
 
 void check(const State::Impl* state, const StateLayout& layout) {
@@ -62,20 +67,48 @@ class StatesInUse {
   std::size_t held_ = 0;
 };
 
-// Puts states back when a call ends early. Copies them first, so only calls that can end early have one.
+// Puts states and samplers back when a call ends early. Copies them first, so only calls that can end early have one.
 class StatesBefore {
  public:
-  explicit StatesBefore(std::span<State::Impl* const> states) : states_(states.begin(), states.end()) {
+  StatesBefore(std::span<const Sequence> batch, std::span<State::Impl* const> states)
+      : batch_(batch), states_(states.begin(), states.end()) {
     for (const State::Impl* state : states) before_.push_back(state->clone());
+    for (const Sequence& sequence : batch) {
+      random_.push_back(sequence.sampler ? SamplerAccess::random(*sequence.sampler) : Random(0));
+    }
   }
   void restore() const {
-    for (std::size_t i = 0; i < states_.size(); ++i) states_[i]->copy_from(*before_[i]);
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      states_[i]->copy_from(*before_[i]);
+      if (batch_[i].sampler) SamplerAccess::random(*batch_[i].sampler) = random_[i];
+    }
   }
 
  private:
+  std::span<const Sequence> batch_;
   std::vector<State::Impl*> states_;
   std::vector<std::unique_ptr<State::Impl>> before_;
+  std::vector<Random> random_;  // of the samplers
 };
+
+void require_own_samplers(std::span<const Sequence> batch) {
+  std::vector<const Sampler*> samplers;
+  for (const Sequence& sequence : batch) {
+    if (sequence.sampler) samplers.push_back(sequence.sampler);
+  }
+  std::ranges::sort(samplers);
+  if (std::ranges::adjacent_find(samplers) == samplers.end()) return;
+  throw ArgumentError("two sequences of a batch share one sampler; give each a sampler of its own");
+}
+
+void require_tokens(std::span<const Sequence> batch, std::size_t n_vocab) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (!batch[i].sampler || *batch[i].drawn >= 0) continue;
+    const NumericError error = no_token(*batch[i].drawn, n_vocab);
+    if (batch.size() == 1) throw error;
+    throw NumericError(message("sequence ", i, ": ", error.what()));
+  }
+}
 
 // The rows that keep the largest matrix product between two polls short.
 std::size_t polled_rows(const ModelConfig& c) {
@@ -128,19 +161,23 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
     states.push_back(sequence.state->impl_.get());
     n_tokens += std::ssize(sequence.tokens);
   }
+  require_own_samplers(batch);
   const StatesInUse in_use(states);
-  if (!poll || n_tokens * weight_bytes() < kShortCall) return impl_->run_rounds(batch, states, kRoundRows, {});
-  if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
+  if (!poll || n_tokens * weight_bytes() < kShortCall) {
+    impl_->run_rounds(batch, states, kRoundRows, {});
+  } else if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
     poll();
-    return impl_->run_rounds(batch, states, kRoundRows, {});
+    impl_->run_rounds(batch, states, kRoundRows, {});
+  } else {
+    const StatesBefore before(batch, states);
+    try {
+      impl_->run_rounds(batch, states, polled_rows(config()), poll);
+    } catch (...) {
+      before.restore();
+      throw;
+    }
   }
-  const StatesBefore before(states);
-  try {
-    impl_->run_rounds(batch, states, polled_rows(config()), poll);
-  } catch (...) {
-    before.restore();
-    throw;
-  }
+  require_tokens(batch, config().n_vocab);
 }
 
 void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
@@ -163,7 +200,8 @@ void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::I
       const std::span<float> logits = all    ? sequence.logits.subspan(first * n_vocab, n * n_vocab)
                                       : last ? sequence.logits
                                              : std::span<float>{};
-      round.push_back({sequence.tokens.subspan(first, n), states[i], logits});
+      round.push_back(
+          {sequence.tokens.subspan(first, n), states[i], logits, last ? sequence.sampler : nullptr, sequence.drawn});
       first += n;
       if ((rows += n) == round_rows) run_round();
     }

@@ -12,8 +12,15 @@ namespace rwkv {
 namespace {
 
 LogitSource logits_of(const Model& model, State& state, const Poll& poll) {
-  return {model.config().n_vocab, [model, &state, poll](std::span<const Token> tokens, std::span<float> logits) {
+  return {model.config().n_vocab,
+          [model, &state, poll](std::span<const Token> tokens, std::span<float> logits) {
             model.forward(tokens, state, logits, poll);
+          },
+          [model, &state, poll](std::span<const Token> tokens, Sampler& sampler) {
+            Token drawn = 0;
+            const Sequence sequence{.tokens = tokens, .state = &state, .sampler = &sampler, .drawn = &drawn};
+            model.forward({&sequence, 1}, poll);
+            return drawn;
           }};
 }
 
@@ -71,7 +78,8 @@ Generated Pipeline::generate(std::string_view prompt, State& state, const Genera
 std::vector<float> Pipeline::read(std::string_view text, State& state, const GenerateOptions& options) const {
   const std::vector<Token> tokens = tokenizer_->encode(text);
   std::vector<float> logits(static_cast<std::size_t>(model_.config().n_vocab));
-  const FedPrompt fed = feed_in_chunks(logits_of(model_, state, options.poll), tokens, options, logits);
+  const LogitSource source = logits_of(model_, state, options.poll);
+  const FedPrompt fed = feed_in_chunks(source, tokens, options, [&](auto last) { source.feed(last, logits); });
   if (fed.tokens < std::ssize(tokens)) logits.clear();
   return logits;
 }

@@ -52,11 +52,18 @@ struct LoadOptions {
   std::optional<float> head_norm_eps = {};
 };
 
+class Sampler;
+
 // One sequence of a batched forward.
 struct Sequence {
   std::span<const Token> tokens;  // at least one
   State* state;                   // advanced in place; no two sequences of a batch share one
-  std::span<float> logits;        // [n_vocab] after the last token, [tokens, n_vocab] for all, empty for none
+  std::span<float> logits = {};   // [n_vocab] after the last token, [tokens, n_vocab] for all, empty for none
+
+  // Draws the token after the last one as Sampler::sample() does, where the logits lie: a GPU sends the token alone, a CPU
+  // draws for many sequences at once. It is not counted: call Sampler::accept(). No two sequences of a batch share a sampler.
+  Sampler* sampler = nullptr;
+  Token* drawn = nullptr;  // where the token goes
 };
 
 // Called now and then by long work, from the thread that called it. What it throws ends the work and reaches the caller.
@@ -84,7 +91,9 @@ class Model {
 
   // Feeds `tokens` to `state`. `logits` as in Sequence. When it throws, for bad arguments (TokenError, StateError,
   // ArgumentError), for want of memory (OutOfMemoryError: calls at the same time take some each) or because `poll` did, all
-  // states are as they were before. Calls of some milliseconds are not polled.
+  // states and samplers are as they were before. Calls of some milliseconds are not polled. NumericError, when a sequence has
+  // broken logits to draw from, comes after all else: all tokens are fed, and the other sequences have their drawn token, that
+  // one a negative number.
   void forward(std::span<const Token> tokens, State& state, std::span<float> logits, const Poll& poll = {}) const;
   void forward(std::span<const Sequence> batch, const Poll& poll = {}) const;
 

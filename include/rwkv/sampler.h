@@ -59,6 +59,7 @@ class Sampler {
   [[nodiscard]] const SamplingOptions& options() const noexcept { return options_; }
 
  private:
+  friend struct SamplerAccess;  // of forwards that draw: Sequence::sampler
   struct Occurrence {
     Token token;
     double count;

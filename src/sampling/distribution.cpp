@@ -44,14 +44,6 @@ inline float exp_clamped(float x) {
   return p * std::bit_cast<float>((half + 127) << 23) * std::bit_cast<float>((whole - half + 127) << 23);
 }
 
-[[noreturn]] void refuse(std::span<const float> logits) {
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i])) throw NumericError(message("the logit of token ", i, " is NaN"));
-    if (logits[i] == kInfinity) throw NumericError(message("the logit of token ", i, " is +infinity"));
-  }
-  throw NumericError(message("no token is left: all ", logits.size(), " logits are -infinity"));
-}
-
 float largest(std::span<const float> logits) {
   float best[kLanes];
   std::fill_n(best, kLanes, -kInfinity);
@@ -69,7 +61,7 @@ float largest(std::span<const float> logits) {
     bad += !(logits[i] < kInfinity);
   }
   const float result = *std::max_element(best, best + kLanes);
-  if (bad || result == -kInfinity) refuse(logits);
+  if (bad || result == -kInfinity) throw no_token(why_no_token(logits), logits.size());
   return result;
 }
 
@@ -190,6 +182,21 @@ void normalise(std::vector<Candidate>& kept) {
 }
 
 }  // namespace
+
+std::int32_t why_no_token(std::span<const float> logits) {
+  for (std::int32_t i = 0; i < std::ssize(logits); ++i) {
+    if (std::isnan(logits[i])) return NoToken::kNan - 2 * i;
+    if (logits[i] == kInfinity) return NoToken::kInfinity - 2 * i;
+  }
+  return NoToken::kNoneLeft;
+}
+
+NumericError no_token(std::int32_t why, std::size_t n_vocab) {
+  if (why == NoToken::kNoneLeft) return NumericError(message("no token is left: all ", n_vocab, " logits are -infinity"));
+  const bool is_nan = why % 2 == 0;
+  const std::int32_t token = ((is_nan ? NoToken::kNan : NoToken::kInfinity) - why) / 2;
+  return NumericError(message("the logit of token ", token, " is ", is_nan ? "NaN" : "+infinity"));
+}
 
 float exp_negative(float x) noexcept { return exp_clamped(x); }
 

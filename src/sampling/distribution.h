@@ -6,12 +6,18 @@
 #include <span>
 #include <vector>
 
+#include "kernels/sample.h"
+
 namespace rwkv {
 
 struct Candidate {
   Token token;
   float probability;  // of the softmax, before temperature; later the one it is drawn with
 };
+
+// For logits that give no token: a NoToken, and the error that says so.
+[[nodiscard]] std::int32_t why_no_token(std::span<const float> logits);
+[[nodiscard]] NumericError no_token(std::int32_t why, std::size_t n_vocab);
 
 // The tokens that stay, in order of their ids, with the probabilities they are drawn with; at least one. `scratch` keeps its
 // memory from call to call. Throws NumericError for NaN, +infinity or all -infinity.

@@ -2,6 +2,7 @@
 // Options, random numbers, penalties and the draw.
 #include <rwkv/sampler.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -9,6 +10,7 @@
 
 #include "message.h"
 #include "sampling/distribution.h"
+#include "sampling/draw.h"
 
 namespace rwkv {
 namespace {
@@ -25,6 +27,10 @@ void require(const char* name, double value, double low, double high) {
 std::size_t index_of(Token token, std::size_t n_vocab, const char* what) {
   if (token >= 0 && static_cast<std::size_t>(token) < n_vocab) return static_cast<std::size_t>(token);
   throw TokenError(message(what, " ", token, " is outside the vocabulary of ", n_vocab, " tokens"));
+}
+
+float penalty_of(const SamplingOptions& options, double count) {
+  return static_cast<float>(options.alpha_presence + count * options.alpha_frequency);
 }
 
 std::uint64_t entropy() {
@@ -75,6 +81,25 @@ double Random::uniform() noexcept {
 Sampler::Sampler(SamplingOptions options)
     : options_((validate(options), std::move(options))), random_(options_.seed ? *options_.seed : entropy()) {}
 
+void SamplerAccess::check_tokens(const Sampler& sampler, std::size_t n_vocab) {
+  for (const Token token : sampler.options_.token_ban) (void)index_of(token, n_vocab, "banned token");
+  for (const auto& [token, count] : sampler.occurrences_) (void)index_of(token, n_vocab, "counted token");
+}
+
+std::vector<Penalty> SamplerAccess::penalties(const Sampler& sampler) {
+  const SamplingOptions& o = sampler.options_;
+  std::vector<Token> bans = o.token_ban;
+  std::ranges::sort(bans);
+  bans.erase(std::unique(bans.begin(), bans.end()), bans.end());
+  std::vector<Penalty> penalties;
+  for (const Token token : bans) penalties.push_back({token, Penalty::kBan});
+  for (const auto& [token, count] : sampler.occurrences_) {
+    if (std::ranges::binary_search(bans, token)) continue;
+    penalties.push_back({token, penalty_of(o, count)});
+  }
+  return penalties;
+}
+
 void Sampler::apply_bans(std::span<float> logits) const {
   for (const Token token : options_.token_ban) {
     float& logit = logits[index_of(token, logits.size(), "banned token")];
@@ -86,8 +111,7 @@ void Sampler::apply_bans(std::span<float> logits) const {
 
 void Sampler::apply_penalties(std::span<float> logits) const {
   for (const auto& [token, count] : occurrences_) {
-    const double penalty = options_.alpha_presence + count * options_.alpha_frequency;
-    logits[index_of(token, logits.size(), "counted token")] -= static_cast<float>(penalty);
+    logits[index_of(token, logits.size(), "counted token")] -= penalty_of(options_, count);
   }
 }
 

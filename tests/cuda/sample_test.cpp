@@ -81,13 +81,8 @@ void expect_plain(const std::vector<float>& logits, std::uint32_t seed, std::spa
 }
 
 TEST(CudaSample, EqualsAFullSort) {
-  std::uint32_t seed = 0;
-  for (const std::int64_t n_vocab : {1, 2, 31, 513, 4097}) {
-    for (const float scale : {0.3f, 3.0f, 10.0f}) {
-      ++seed;
-      expect_plain(floats(n_vocab, seed, scale), seed + 100);
-    }
-  }
+  for (const std::uint32_t n_vocab : {1, 2, 31, 513}) expect_plain(floats(n_vocab, n_vocab, 3.0f), n_vocab + 1);
+  for (const float scale : {0.3f, 10.0f}) expect_plain(floats(4097, 10, scale), 11);
 }
 
 TEST(CudaSample, OfAWholeVocabulary) { expect_plain(floats(65536, 50, 2.0f, -7.0f), 51, std::span(kOptions).first(1)); }
