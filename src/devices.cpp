@@ -6,6 +6,7 @@
 #include "message.h"
 #ifdef RWKV_CUDA
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/limits.h"
 #include "kernels/cuda/table.h"
 #endif
 
@@ -69,6 +70,14 @@ std::vector<std::string> list_devices() {
     }
   }
   return lines;
+}
+
+std::function<DeviceLimits()> card_limits([[maybe_unused]] int index) {
+#ifdef RWKV_CUDA
+  return cuda::limit_reader(index);
+#else
+  throw DeviceError("this build of rwkvcpp has no CUDA support");
+#endif
 }
 
 }  // namespace rwkv

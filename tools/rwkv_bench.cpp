@@ -32,17 +32,17 @@ Written run_results(const Options& o, int threads) {
   const Text text = o.synthetic ? Text::spread(loaded.model) : Text::of(loaded.model);
   std::vector<Workload> workloads;
   if (o.decode > 0) workloads.push_back(decode(loaded, text, o.decode));
-  for (const std::int64_t n : o.prefill) workloads.push_back(prefill(loaded, text, n));
+  for (const Prompts& p : o.prefill) workloads.push_back(prefill(loaded, text, p.sequences, p.tokens));
   if (o.decode > 0)
     for (const std::int64_t n : o.batch) workloads.push_back(batch(loaded, text, o.decode, n));
 
-  LimitMeter meter(threads, loaded.arithmetic());
+  const auto read_limits = loaded.limit_reader(threads);
   cli::Progress progress("measuring");
   std::int64_t done = 0;
   const auto total = static_cast<std::int64_t>(workloads.size()) * o.repeat;
   std::vector<Result> results;
   for (const Workload& workload : workloads) {
-    results.push_back(measure(workload, meter, o.repeat, [&] { progress.update(++done, total); }));
+    results.push_back(measure(workload, read_limits, o.repeat, [&] { progress.update(++done, total); }));
     if (workload.what == "decode")
       results.back().zero_share = zero_share(*loaded.impl->devices.front(), [&] { workload.run(workload.steps); });
   }
@@ -56,7 +56,7 @@ Written run_long(const Options& o, int threads) {
   const LoadedModel loaded = LoadedModel::load(o, threads);
   cli::Progress progress("measuring");
   const LongRun run =
-      long_run(loaded.model, *o.long_tokens, threads, [&](std::int64_t tokens) { progress.update(tokens, *o.long_tokens); });
+      long_run(loaded, *o.long_tokens, threads, [&](std::int64_t tokens) { progress.update(tokens, *o.long_tokens); });
   progress.clear();
   const Subject subject = subject_of(loaded, o, threads);
   return {long_table(subject, run), long_json(subject, run)};

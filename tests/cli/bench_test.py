@@ -11,7 +11,8 @@ import unittest
 from program import DEMO, FAILED, FILE, MEMORY, SOURCE, USAGE, Case
 from small_model import read_safetensors, write_safetensors
 
-FIGURES = ["what", "tokens", "batch", "tok_s", "bytes_per_token", "gb_s", "limit_gb_s", "gflop_s", "limit_gflop_s", "share", "seconds"]
+FIGURES = ["what", "tokens", "batch", "tok_s", "bytes_per_token", "state_bytes_per_token", "gb_s", "limit_gb_s", "gflop_s",
+           "limit_gflop_s", "share", "seconds"]
 DECODE = [*FIGURES, "zero_share"]
 LOAD = ["what", "seconds", "peak_rss_mib"]
 ROUNDING = 2e-4  # of products of figures with five digits
@@ -33,13 +34,13 @@ class Bench(Case):
 
 class Json(Bench):
     def test_it_has_the_documented_keys_and_no_others(self):
-        report = self.report("--decode", "3", "--prefill", "5,70", "--batch", "1,2")
+        report = self.report("--decode", "3", "--prefill", "5,3x70", "--batch", "1,2")
         self.assertEqual(list(report), ["machine", "model", "strategy", "threads", "results"])
         self.assertEqual((report["strategy"], report["threads"]), ("cpu fp32", 1))
         for row in report["results"]:
             self.assertEqual(list(row), {"load": LOAD, "decode": DECODE}.get(row["what"], FIGURES))
         sizes = [(row["what"], row.get("tokens"), row.get("batch")) for row in report["results"]]
-        self.assertEqual(sizes, [("decode", 3, 1), ("prefill", 5, 1), ("prefill", 70, 1), ("batch", 3, 1), ("batch", 3, 2),
+        self.assertEqual(sizes, [("decode", 3, 1), ("prefill", 5, 1), ("prefill", 70, 3), ("batch", 3, 1), ("batch", 3, 2),
                                  ("load", None, None)])
 
     def test_its_figures_fit_together(self):
@@ -55,6 +56,14 @@ class Json(Bench):
         decode, batch, _ = self.report("--decode", "2", "--prefill", "0", "--batch", "2")["results"]
         self.assertEqual(decode["bytes_per_token"], size)
         self.assertEqual(batch["bytes_per_token"], size // 2)
+
+    def test_a_step_reads_and_writes_the_state_of_each_sequence(self):
+        tensors = read_safetensors(self.model)
+        n_layer = sum(name.endswith("ffn.key.weight") for name in tensors)
+        n_embd, (n_head, head_size) = tensors["emb.weight"][1][1], tensors["blocks.0.att.r_k"][1]
+        state = 4 * n_layer * (2 * n_embd + n_head * head_size**2)
+        decode, prefill, batch, _ = self.report("--decode", "2", "--prefill", "2x8", "--batch", "3")["results"]
+        self.assertEqual([row["state_bytes_per_token"] for row in (decode, prefill, batch)], [2 * state, 2 * state // 8, 2 * state])
 
     def test_the_share_of_zeros_is_that_of_the_squared_relu(self):
         tensors, path = read_safetensors(self.model), self.folder / "zeros.safetensors"
@@ -133,7 +142,7 @@ class Mistakes(Bench):
         self.expect(USAGE, "did you mean v7-0.4b?", "--synthetic", "v7-04b")
 
     def test_values_outside_their_range_are_usage_errors(self):
-        for option in (["--repeat", "0"], ["--decode", "-1"], ["--prefill", "64,x"], ["--batch", "1,-4"], ["--long", "0"]):
+        for option in (["--repeat", "0"], ["--decode", "-1"], ["--prefill", "64,x"], ["--prefill", "3x"], ["--prefill", "3x-5"], ["--batch", "1,-4"], ["--long", "0"]):
             with self.subTest(option=option):
                 self.expect(USAGE, option[0], "-m", self.model, *option)
 

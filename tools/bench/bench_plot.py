@@ -24,7 +24,8 @@ def rows(run, what):
 
 
 def name(row):
-    return {"decode": "decode", "prefill": f"prefill {row['tokens']}", "batch": f"batch {row['batch']}"}[row["what"]]
+    several = f"{row['batch']} x " if row["batch"] > 1 else ""
+    return {"decode": "decode", "prefill": f"prefill {several}{row['tokens']}", "batch": f"batch {row['batch']}"}[row["what"]]
 
 
 def draw_shares(axes, runs):
@@ -43,7 +44,7 @@ def draw_shares(axes, runs):
 
 def draw_prompts(axes, runs):
     for run in runs:
-        prompts = sorted((row["tokens"], row["tok_s"]) for row in rows(run, "prefill"))
+        prompts = sorted((row["tokens"], row["tok_s"]) for row in rows(run, "prefill") if row["batch"] == 1)
         if prompts:
             axes.plot(*zip(*prompts), marker="o", label=label(run))
     axes.set(xlabel="tokens of the prompt", ylabel="tokens per second", title="Speed against prompt length")

@@ -7,15 +7,13 @@
 #include <span>
 
 #include "bench/probe.h"
+#include "kernels/device_limits.h"
 
 namespace rwkv::bench {
 
-// Of all threads together.
-struct Limits {
-  double bytes_per_second = 0;  // reading memory
-  double flops_per_second = 0;  // multiply-adds count twice
-};
+using Limits = DeviceLimits;
 
+// Of the CPU: reading memory, and multiply-adds in registers, of all threads together.
 class LimitMeter {
  public:
   // Takes four times the last-level cache of memory, at most a quarter of what is available.

@@ -3,6 +3,7 @@
 
 #include "bench/synthetic.h"
 #include "cli/bundled_model.h"
+#include "devices.h"
 #include "message.h"
 
 namespace rwkv::bench {
@@ -22,6 +23,13 @@ LoadedModel LoadedModel::load(const Options& o, int threads) {
   const ModelCost cost = cost_of(*impl, checkpoint);
   Model model = make_model(impl);
   return {std::move(checkpoint), std::move(impl), std::move(model), cost};
+}
+
+bool LoadedModel::on_card() const { return impl->placements.front().device.kind == DeviceKind::cuda; }
+
+std::function<Limits()> LoadedModel::limit_reader(int threads) const {
+  if (on_card()) return card_limits(impl->placements.front().device.index);
+  return [meter = std::make_shared<LimitMeter>(threads, arithmetic())] { return meter->read(); };
 }
 
 Arithmetic LoadedModel::arithmetic() const {

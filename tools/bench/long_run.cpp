@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "bench/limits.h"
 #include "bench/machine.h"
 #include "bench/text.h"
 
@@ -18,7 +17,7 @@ constexpr std::int64_t kPoints = 50;
 constexpr std::int64_t kWarmUp = 100;  // tokens of another sequence: buffers are there afterwards
 
 // The meter's memory is gone afterwards: it would be taken for the model's.
-double read_bandwidth(int threads) { return LimitMeter(threads, Arithmetic::fp32).read().bytes_per_second; }
+double read_bandwidth(const LoadedModel& loaded, int threads) { return loaded.limit_reader(threads)().bytes_per_second; }
 
 class Walk {
  public:
@@ -54,10 +53,11 @@ class Walk {
 
 }  // namespace
 
-LongRun long_run(const Model& model, std::int64_t tokens, int threads,
+LongRun long_run(const LoadedModel& loaded, std::int64_t tokens, int threads,
                  const std::function<void(std::int64_t tokens)>& after_each) {
   const std::int64_t points = std::min(kPoints, tokens);
-  const double before = read_bandwidth(threads);
+  const Model& model = loaded.model;
+  const double before = read_bandwidth(loaded, threads);
   (void)Walk(model, kWarmUp).advance(kWarmUp);
   LongRun run;
   run.points.reserve(points);
@@ -69,7 +69,7 @@ LongRun long_run(const Model& model, std::int64_t tokens, int threads,
     after_each(seen);
   }
   if (!walk.finite()) throw Error("the logits at the end of the long run are not finite");
-  run.limit_gb_s = (before + read_bandwidth(threads)) / 2e9;
+  run.limit_gb_s = (before + read_bandwidth(loaded, threads)) / 2e9;
   return run;
 }
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "bench/cost.h"
+#include "bench/loaded_model.h"
 
 namespace rwkv::bench {
 
@@ -19,11 +19,11 @@ struct LongPoint {
 
 struct LongRun {
   std::vector<LongPoint> points;  // about 50, evenly spaced
-  double limit_gb_s = 0;          // the bandwidth of as many threads, read before and after
+  double limit_gb_s = 0;          // the bandwidth of the card or of as many threads, read before and after
 };
 
 // Feeds `tokens` tokens one by one. Throws Error if a logit is not finite at the end.
-[[nodiscard]] LongRun long_run(const Model& model, std::int64_t tokens, int threads,
+[[nodiscard]] LongRun long_run(const LoadedModel& loaded, std::int64_t tokens, int threads,
                                const std::function<void(std::int64_t tokens)>& after_each);
 
 }  // namespace rwkv::bench

@@ -52,6 +52,7 @@ Workload stepwise(const char* what, const LoadedModel& loaded, const Text& text,
           sequences,
           tokens,
           Work::of(loaded.cost, sequences, 1),
+          sequences * loaded.model.new_state().bytes(),
           [all = std::make_shared<Sequences>(loaded.model, text, sequences)](std::int64_t n) {
             for (std::int64_t i = 0; i < n; ++i) all->step();
           }};
@@ -109,34 +110,41 @@ Workload batch(const LoadedModel& loaded, const Text& text, std::int64_t tokens,
   return stepwise("batch", loaded, text, tokens, sequences);
 }
 
-Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t tokens) {
+Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t sequences, std::int64_t tokens) {
   std::vector<Token> prompt(tokens);
   for (std::int64_t i = 0; i < tokens; ++i) prompt[i] = text.at(i);
   return {"prefill",
           tokens,
+          sequences,
           1,
-          1,
-          Work::of(loaded.cost, 1, tokens),
-          [model = loaded.model, prompt = std::move(prompt)](std::int64_t n) {
-            std::vector<float> logits(model.config().n_vocab);
+          Work::of(loaded.cost, sequences, tokens),
+          sequences * loaded.model.new_state().bytes(),
+          [model = loaded.model, sequences, prompt = std::move(prompt)](std::int64_t n) {
+            const std::int64_t n_vocab = model.config().n_vocab;
+            std::vector<float> logits(sequences * n_vocab);
             for (std::int64_t i = 0; i < n; ++i) {
-              State state = model.new_state();
-              model.forward(prompt, state, logits);
+              std::vector<State> states(sequences, model.new_state());
+              std::vector<Sequence> batch;
+              for (std::int64_t s = 0; s < sequences; ++s) {
+                batch.push_back({prompt, &states[s], std::span(logits).subspan(s * n_vocab, n_vocab)});
+              }
+              model.forward(batch);
             }
           }};
 }
 
-Result measure(const Workload& w, LimitMeter& meter, int repeat, const std::function<void()>& after_each) {
+Result measure(const Workload& w, const std::function<Limits()>& read_limits, int repeat,
+               const std::function<void()>& after_each) {
   w.run(std::min(w.steps, kWarmUpSteps));
   const auto steps = static_cast<double>(w.steps), tokens = static_cast<double>(w.tokens * w.batch);
   std::vector<double> seconds, tok_s, gb_s, limit_gb_s, gflop_s, limit_gflop_s, share;
   int bandwidth_bound = 0;
   for (int i = 0; i < repeat; ++i) {
-    const Limits before = meter.read();
+    const Limits before = read_limits();
     const auto start = Clock::now();
     w.run(w.steps);
     const double taken = seconds_since(start);
-    const Limits after = meter.read();
+    const Limits after = read_limits();
     const Limits limits{(before.bytes_per_second + after.bytes_per_second) / 2,
                         (before.flops_per_second + after.flops_per_second) / 2};
     seconds.push_back(taken);
@@ -155,6 +163,7 @@ Result measure(const Workload& w, LimitMeter& meter, int repeat, const std::func
           .tok_s = spread_of(tok_s),
           .seconds = spread_of(seconds),
           .bytes_per_token = steps * w.work.bytes / tokens,
+          .state_bytes_per_token = 2 * steps * static_cast<double>(w.state_bytes) / tokens,
           .gb_s = spread_of(gb_s).median,
           .limit_gb_s = spread_of(limit_gb_s).median,
           .gflop_s = spread_of(gflop_s).median,

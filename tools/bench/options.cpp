@@ -2,6 +2,7 @@
 #include "bench/options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "bench/synthetic.h"
 #include "cli/command_line.h"
@@ -28,6 +29,23 @@ void check_synthetic(const std::string& name) {
                                 meant.empty() ? "" : "; did you mean " + meant + "?", " There are ", joined(names)));
 }
 
+// "1024" or "32x1024"; 0 sequences or tokens: none.
+Prompts parse_prompts(const std::string& text) {
+  const auto number = [&](std::string_view digits, std::int64_t most) {
+    std::int64_t n = -1;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
+    if (error != std::errc() || end != digits.data() + digits.size() || n < 0 || n > most) {
+      throw cli::UsageError(message("--prefill: \"", printable(text), "\" is no length of a prompt (at most ", kMostPrompt,
+                                    ") like 1024, nor several prompts (at most ", kMostSequences, ") like 32x1024"));
+    }
+    return n;
+  };
+  const auto x = text.find('x');
+  const std::string_view all = text;
+  if (x == std::string::npos) return {1, number(all, kMostPrompt)};
+  return {number(all.substr(0, x), kMostSequences), number(all.substr(x + 1), kMostPrompt)};
+}
+
 }  // namespace
 
 std::optional<Options> parse_options(int argc, const char* const* argv) {
@@ -43,8 +61,9 @@ std::optional<Options> parse_options(int argc, const char* const* argv) {
   value("-t,--threads", "N", o.threads, "CPU threads; 0: one per core")->check(CLI::Range(0, 4096));
   auto* decode = value("--decode", "N", o.decode, "Tokens of a decode sample; 0: none");
   decode->check(CLI::Range(std::int64_t{0}, kMostTokens))->capture_default_str();
-  auto* prefill = value("--prefill", "N,N", o.prefill, "Lengths of prompts; 0: none [64,256,512]");
-  prefill->check(CLI::Range(std::int64_t{0}, kMostPrompt))->delimiter(',');
+  std::vector<std::string> prefill_texts;
+  auto* prefill = value("--prefill", "N,BxN", prefill_texts, "Lengths of prompts, or B prompts together; 0: none [64,256,512]");
+  prefill->delimiter(',');
   auto* batch = value("--batch", "N,N", o.batch, "Sequences that decode together; 0: none [1,4,16]");
   batch->check(CLI::Range(std::int64_t{0}, kMostSequences))->delimiter(',');
   auto* repeat = value("--repeat", "N", o.repeat, "Samples of which medians are taken");
@@ -59,7 +78,9 @@ std::optional<Options> parse_options(int argc, const char* const* argv) {
   value("--plot", "FILE.png", o.plot, "Draw it, too; needs python3 with matplotlib");
   if (!cli::parse_command_line(app, argc, argv)) return {};
   if (o.synthetic) check_synthetic(*o.synthetic);
-  std::erase(o.prefill, 0);
+  if (!prefill_texts.empty()) o.prefill.clear();
+  std::ranges::transform(prefill_texts, std::back_inserter(o.prefill), parse_prompts);
+  std::erase_if(o.prefill, [](const Prompts& p) { return p.sequences * p.tokens == 0; });
   std::erase(o.batch, 0);
   return o;
 }

@@ -9,6 +9,11 @@
 
 namespace rwkv::bench {
 
+// So many of this length, read together.
+struct Prompts {
+  std::int64_t sequences, tokens;
+};
+
 struct Options {
   // What to measure. Neither: the bundled model.
   std::optional<std::filesystem::path> model;
@@ -18,7 +23,8 @@ struct Options {
 
   // Tokens and sequences; 0: left out.
   std::int64_t decode = 32;
-  std::vector<std::int64_t> prefill = {64, 256, 512}, batch = {1, 4, 16};
+  std::vector<Prompts> prefill = {{1, 64}, {1, 256}, {1, 512}};
+  std::vector<std::int64_t> batch = {1, 4, 16};
   int repeat = 5;
   std::optional<std::int64_t> long_tokens;  // instead of all of these
 

@@ -41,10 +41,15 @@ std::string heading(const Subject& s) {
   return message("model     ", s.model, "\nmachine   ", s.machine, "\nstrategy  ", s.strategy, ", on ", placement, "\n");
 }
 
-const char* name_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::bf16 ? "bf16" : "fp32"; }
+std::string limits_text(const Subject& s) {
+  if (s.on_card) return "a copy within the card (read and written) and of fp16 products on its tensor cores";
+  return format("plain reading and of %s multiply-adds in registers with as many threads",
+                s.arithmetic == Arithmetic::bf16 ? "bf16" : "fp32");
+}
 
 std::string size_text(const Result& r) {
-  if (r.what == "batch") return format("%lld x %lld tokens", static_cast<long long>(r.batch), static_cast<long long>(r.tokens));
+  if (r.batch > 1 || r.what == "batch")
+    return format("%lld x %lld tokens", static_cast<long long>(r.batch), static_cast<long long>(r.tokens));
   return format("%lld tokens", static_cast<long long>(r.tokens));
 }
 
@@ -69,11 +74,11 @@ std::string explanation(const Subject& s) {
       "which\n"
       "one row; its state of %.2f MB is not counted. GB/s and GFLOP/s are of weights and of their multiply-adds, the limits "
       "those of\n"
-      "plain reading and of %s multiply-adds in registers with as many threads, read before and after every sample.\n"
+      "%s, read before and after every sample.\n"
       "share: the speed, of what the tighter limit allows. The last column is that limit.\n",
       static_cast<double>(s.step_bytes) / 1e6, static_cast<double>(s.weight_bytes) / 1e6,
-      static_cast<double>(s.state_bytes) / 1e6, name_of(s.arithmetic));
-  if (s.step_bytes < 2 * s.cache_bytes)
+      static_cast<double>(s.state_bytes) / 1e6, limits_text(s).c_str());
+  if (!s.on_card && s.step_bytes < 2 * s.cache_bytes)
     text += "These weights may stay in the last-level cache: their share of the memory's bandwidth says little.\n";
   if (s.synthetic) text += "load is the time to make the weights: measure a file to know the time to read one.\n";
   return text;
@@ -93,6 +98,7 @@ Json result_json(const Result& r) {
                {"batch", r.batch},
                {"tok_s", rounded(r.tok_s.median)},
                {"bytes_per_token", std::llround(r.bytes_per_token)},
+               {"state_bytes_per_token", std::llround(r.state_bytes_per_token)},
                {"gb_s", rounded(r.gb_s)},
                {"limit_gb_s", rounded(r.limit_gb_s)},
                {"gflop_s", rounded(r.gflop_s)},
@@ -115,11 +121,13 @@ double milliseconds_to_read(const LongPoint& p, const LongRun& run) { return p.t
 }  // namespace
 
 Subject subject_of(const LoadedModel& loaded, const Options& options, int threads) {
-  return {.machine = machine_text(),
+  const std::string placement = loaded.model.placement();
+  return {.machine = machine_text() + (loaded.on_card() ? ", " + placement.substr(0, placement.find('\n')) : ""),
           .model = loaded.text(),
           .strategy = options.strategy.starts_with("auto") ? to_text(loaded.impl->placements.front()) : options.strategy,
           .threads = threads,
-          .placement = loaded.model.placement(),
+          .on_card = loaded.on_card(),
+          .placement = placement,
           .arithmetic = loaded.arithmetic(),
           .step_bytes = loaded.cost.step_bytes,
           .weight_bytes = loaded.model.weight_bytes(),

@@ -14,6 +14,7 @@ struct Subject {
   std::string machine, model;
   std::string strategy;  // what "auto" stands for here
   int threads;
+  bool on_card;
   std::string placement;  // Model::placement()
   Arithmetic arithmetic;
   std::int64_t step_bytes, weight_bytes, state_bytes, cache_bytes;  // cache: the machine's last level
