@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/gpu_check: its order, its limit of time and its page, with programs that need no card."""
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+
+from program import SOURCE, Case
+
+sys.path.insert(0, str(SOURCE / "tools"))
+import gpu_check  # noqa: E402
+
+
+def report(records, card="Some Card"):
+    return {"card": card, "driver": "580.1", "date": "2026-01-02", "commit": "abc", "seconds": 7, "steps": records}
+
+
+class Steps(Case):
+    def test_tests_come_first_then_what_the_goals_are_about(self):
+        names = [step.name for step in gpu_check.steps(self.folder, "compute-sanitizer")]
+        self.assertEqual(names[:6], ["cuda_tests", "cuda_engine_tests", "v7-1.5b fp16", "v7-7.2b fp16", "v7-1.5b fp16i8", "v7-1.5b fp16i4"])
+        self.assertEqual(names[6:8], ["memcheck", "racecheck"])
+        speeds = [f"v7-{size} {type_}" for size in ("0.1b", "0.4b", "1.5b", "2.9b", "7.2b") for type_ in ("fp16", "fp16i8", "fp16i4")]
+        self.assertEqual(sorted(names[2:6] + names[8:]), sorted(speeds))
+        self.assertNotIn("memcheck", [step.name for step in gpu_check.steps(self.folder, None)])
+
+    def test_what_takes_too_long_and_what_comes_after_the_end_is_cut(self):
+        programs = [("good", "", 60), ("slow", "import time; time.sleep(60)", 2), ("bad", "exit('why')", 60)]
+        steps = [gpu_check.Step("tests", name, [sys.executable, "-c", text], seconds) for name, text, seconds in programs]
+        records = list(gpu_check.run(steps, time.monotonic() + 100))
+        self.assertEqual([record["result"] for record in records], ["passed", "cut", "failed"])
+        self.assertIn("why", records[2]["output"])
+        self.assertEqual([record["result"] for record in gpu_check.run(steps, time.monotonic())], ["cut"] * 3)
+
+    def test_failures_are_taken_from_the_output_of_googletest(self):
+        cases = [{"classname": "A", "name": name, **more} for name, more in (
+            ("b", {"result": "COMPLETED"}), ("c", {"result": "COMPLETED", "failures": []}), ("d", {"result": "SKIPPED"}))]
+        self.assertEqual(gpu_check.counts({"testsuites": [{"testsuite": cases}]}), {"tests": 3, "failures": ["A.c"], "skipped": 1})
+
+    def test_a_machine_without_a_driver_is_told_so(self):
+        if shutil.which("nvidia-smi"):
+            self.skipTest("skipped: there is an NVIDIA driver here")
+        done = subprocess.run(["bash", SOURCE / "tools/gpu_check.sh"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no NVIDIA driver", done.stderr)
+
+
+class Page(Case):
+    def test_it_names_what_failed_and_what_was_cut(self):
+        page = gpu_check.page(report([
+            {"kind": "tests", "name": "cuda_tests", "result": "failed", "seconds": 3.5, "tests": 9, "failures": ["CudaNorm.X"],
+             "skipped": 1},
+            {"kind": "speed", "name": "v7-0.1b fp16", "result": "failed", "seconds": 0.1, "output": "some\nreason\n"},
+            {"kind": "speed", "name": "v7-7.2b fp16", "result": "cut"}]))
+        self.assertIn("# Some Card, 2026-01-02\n\nDriver 580.1, commit abc;", page)
+        self.assertIn("| cuda_tests | failed | 3.5 | 9 tests, 1 failed, 1 skipped; CudaNorm.X |", page)
+        self.assertIn("| v7-0.1b fp16 | failed | 0.1 | reason |", page)
+        self.assertIn("Cut for time: v7-7.2b fp16.", page)
+        self.assertIn("No compute-sanitizer here", page)
+
+    def test_speeds_of_a_real_run_stand_beside_bytes_shares_and_goals(self):
+        done = self.run_program("rwkv-bench", "-m", self.model, "--strategy", "cpu fp16", "--json", "--decode", "2", "--batch", "3",
+                                "--prefill", "5,3x4", "--repeat", "1", "-t", "1")
+        record = {"kind": "speed", "name": "v7-1.5b fp16", "result": "passed", "seconds": 1.0, "bench": json.loads(done.stdout)}
+        record["bench"]["results"][0] |= {"tok_s": 1234.5, "bytes_per_token": 2e9, "state_bytes_per_token": 5e8, "limit_gb_s": 6172.5,
+                                          "gflop_s": 2500, "limit_gflop_s": 50000}
+        page = gpu_check.page(report([record], card="NVIDIA H200"))
+        self.assertIn("| v7-1.5b fp16 | decode | 1,234 | 1,100 | 2,500.0 | 3,086 | 50 % | 2.5 | 5 % |", page)
+        self.assertEqual(re.findall(r"fp16 \| (.*?) \| [0-9,]+ \|", page), ["decode", "prefill 1 x 5", "prefill 3 x 4", "decode, batch 3"])
+        self.assertNotIn("1,100", gpu_check.page(report([record], card="Some Card")))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
