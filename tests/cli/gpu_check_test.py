@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 from program import SOURCE, Case
 
 sys.path.insert(0, str(SOURCE / "tools"))
+import cuda_estimate  # noqa: E402
 import gpu_check  # noqa: E402
 
 
@@ -71,6 +73,23 @@ class Page(Case):
         self.assertIn("| v7-1.5b fp16 | decode | 1,234 | 1,100 | 2,500.0 | 3,086 | 50 % | 2.5 | 5 % |", page)
         self.assertEqual(re.findall(r"fp16 \| (.*?) \| [0-9,]+ \|", page), ["decode", "prefill 1 x 5", "prefill 3 x 4", "decode, batch 3"])
         self.assertNotIn("1,100", gpu_check.page(report([record], card="Some Card")))
+
+
+class Estimate(Case):
+    def test_a_step_that_leaves_nothing_out_reads_all_parameters_but_the_embedding(self):
+        parameters = {"v7-0.1b": 191_034_624, "v7-0.4b": 450_767_872, "v7-1.5b": 1_527_404_544, "v7-2.9b": 2_947_735_040}
+        with mock.patch.object(cuda_estimate, "NONZERO", 1):
+            for model, count in parameters.items():
+                _, n_embd, *_ = cuda_estimate.MODELS[model]
+                _, moved, _ = cuda_estimate.step(model, "fp16", 1)
+                beside = moved / (2 * (count - 65536 * n_embd))  # vectors are left out, states and activations added: 3 % of 0.1b
+                self.assertTrue(1 <= beside < 1.04, (model, beside))
+
+    def test_what_ptxas_says_becomes_a_table(self):
+        text = ("ptxas info    : Compiling entry function '_Z5scalePfi' for 'sm_90'\n"
+                "ptxas info    : Used 42 registers, used 1 barriers, 2048 bytes smem\n")
+        done = subprocess.run([sys.executable, SOURCE / "tools/cuda_estimate.py", "ptxas"], input=text, capture_output=True, text=True)
+        self.assertEqual(done.stdout.splitlines()[-1], "| scale | 42 | 2.0 | 40 |")
 
 
 if __name__ == "__main__":

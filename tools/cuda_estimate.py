@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the CUDA backend is expected to reach, computed from shapes: bytes moved, launches and time of a decode step of RWKV-7.
+
+  python3 tools/cuda_estimate.py                                       each model, type and number of sequences
+  python3 tools/cuda_estimate.py v7-1.5b fp16                          each launch of a step of one sequence
+  nvcc ... -Xptxas -v ... 2>&1 | python3 tools/cuda_estimate.py ptxas  registers and occupancy of each kernel
+
+Nothing here was measured. A launch takes its bytes at a share of the card's bandwidth, or its operations at a share of the tensor
+cores' peak, whichever takes longer, and what passes until its first bytes arrive."""
+
+import re
+import subprocess
+import sys
+
+BANDWIDTH, PEAK = 4.3e12, 790e12  # an H200: copied bytes per second, fp16 operations per second
+MATRICES, TILES, STATES = 0.85, 0.60, 0.80  # shares of the bandwidth: products of up to 16 rows, of 17 to 64, states of many heads
+SPARSE = 0.65  # of it, too: rows here and there
+# Shares of the peak: cuBLASLt, which takes fp16 from 65 rows on; else our tiles, which multiply i8 by two halves of x.
+LIBRARY, OURS = 0.80, {"fp16": 0.50, "fp16i8": 0.25, "fp16i4": 0.50}
+LAUNCH = 1.2e-6  # seconds between launches of a graph: the first bytes' latency and the slowest block
+NONZERO = 0.12  # of the squared ReLU of trained models
+FEW = 16  # most sequences whose zeros are left out, and which are no work for tiles
+
+# layers, n_embd, and the ranks of w and a, v, g.
+MODELS = {"v7-0.1b": (12, 768, 64, 32, 128), "v7-0.4b": (24, 1024, 64, 32, 128), "v7-1.5b": (24, 2048, 96, 64, 256),
+          "v7-2.9b": (32, 2560, 96, 64, 320), "v7-7.2b": (32, 4096, 128, 96, 480)}
+VOCABULARY, HEAD = 65536, 64
+TYPES = ["fp32", "fp16", "bf16", "i8", "i4"]  # enum class DType
+BYTES = {"fp16": 2.0, "fp16i8": 1.0, "fp16i4": 0.5625}  # of a number of a large matrix; the low-rank ones stay fp16
+
+
+def launches(model, type_, sequences):
+    """(name, how many of a step, bytes, operations, share of the bandwidth) of each kind of launch. Activations are float32."""
+    n_layer, c, w, v, g = MODELS[model]
+    size, rows = BYTES[type_], sequences
+    low, ffn = 2 * w + v + g, 4 * c
+    matrices = TILES if FEW < rows <= 64 else MATRICES
+    zero_free = 1 - (1 - NONZERO) ** rows if rows <= FEW else 1.0  # rows of ffn.value that some sequence needs
+    return [
+        ("norm_shift, att", n_layer, 4 * rows * 9 * c, 0, STATES),
+        ("receptance, key, value, w1, a1, g1, v1", n_layer, size * 3 * c * c + 2 * low * c + 4 * rows * 9 * c, 2 * rows * (3 * c + low) * c,
+         matrices),
+        ("w2, a2, g2, v2", n_layer, 2 * low * c + 4 * rows * 4 * c, 2 * rows * low * c, matrices),
+        ("delta_rule", n_layer, rows * (2 * 4 * HEAD * c + 4 * 9 * c), rows * 8 * HEAD * c, STATES),
+        ("output", n_layer, size * c * c + 4 * rows * 3 * c, 2 * rows * c * c, matrices),
+        ("norm_shift, ffn", n_layer, 4 * rows * 4 * c, 0, STATES),
+        ("ffn.key", n_layer, size * ffn * c + 4 * rows * (c + ffn), 2 * rows * ffn * c, matrices),
+        ("ffn.value", n_layer, zero_free * size * ffn * c + 4 * rows * (2 * c + ffn), 2 * rows * ffn * c,
+         SPARSE if rows <= FEW else matrices),
+        ("embed", 1, rows * 6 * c, 0, STATES),
+        ("norm, head", 2, size * VOCABULARY * c / 2 + 4 * rows * VOCABULARY / 2, rows * VOCABULARY * c, matrices),
+    ]
+
+
+def seconds(type_, sequences, moved, operations, share):
+    of_peak = LIBRARY if type_ == "fp16" and sequences > 64 else OURS[type_]
+    return LAUNCH + max(moved / (share * BANDWIDTH), operations / (of_peak * PEAK))
+
+
+def step(model, type_, sequences):
+    """(launches, bytes, seconds) of all."""
+    kinds = launches(model, type_, sequences)
+    return (sum(n for _, n, *_ in kinds), sum(n * moved for _, n, moved, *_ in kinds),
+            sum(n * seconds(type_, sequences, moved, operations, share) for _, n, moved, operations, share in kinds))
+
+
+def print_launches(model, type_):
+    total = step(model, type_, 1)[2]
+    print("| launch | in a step | MB each | us each | of the step |\n|---|---|---|---|---|")
+    for name, n, moved, operations, share in launches(model, type_, 1):
+        taken = seconds(type_, 1, moved, operations, share)
+        print(f"| {name} | {n} | {moved / 1e6:.2f} | {1e6 * taken:.1f} | {100 * n * taken / total:.0f} % |")
+
+
+def print_models():
+    print("| model | launches | MB of a step | tok/s | share of the bandwidth | 8 sequences | 32 | 128 | 320 |")
+    print("|---" * 9 + "|")
+    for model in MODELS:
+        for type_ in BYTES:
+            count, moved, taken = step(model, type_, 1)
+            many = " | ".join(f"{n / step(model, type_, n)[2]:,.0f}" for n in (8, 32, 128, 320))
+            share = 100 * moved / taken / BANDWIDTH
+            print(f"| {model} {type_} | {count} | {moved / 1e6:,.0f} | {1 / taken:,.0f} | {share:.0f} % | {many} |")
+
+
+def print_registers(lines):
+    """Of what ptxas -v says: the kernel's name, then what it uses. Warps: in blocks of 256 threads, by registers and the shared memory that
+    is not given at launch."""
+    print("| kernel | registers | shared KiB | warps of a multiprocessor, of 64 |\n|---|---|---|---|")
+    name = ""
+    for line in lines:
+        if found := re.search(r"Compiling entry function '(\w+)' for", line):
+            name = found[1]
+        if found := re.search(r"Used (\d+) registers", line):
+            registers, shared = int(found[1]), re.search(r"(\d+) bytes smem", line)
+            kib = int(shared[1]) / 1024 if shared else 0
+            per_warp = -(-registers * 32 // 256) * 256
+            warps = min(64, 65536 // per_warp // 8 * 8, int(227 / (kib + 1)) * 8)
+            plain = subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip()
+            plain = re.sub(r"\(rwkv::DType\)(\d)", lambda n: TYPES[int(n[1])], plain)
+            plain = re.sub(r"\(anonymous namespace\)::|rwkv::cuda::|rwkv::|^void |\((?!anonymous).*", "", plain)
+            print(f"| {plain} | {registers} | {kib:.1f} | {warps} |")
+
+
+def main(arguments):
+    if not arguments:
+        print_models()
+    elif arguments == ["ptxas"]:
+        print_registers(sys.stdin)
+    elif len(arguments) == 2 and arguments[0] in MODELS and arguments[1] in BYTES:
+        print_launches(*arguments)
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
