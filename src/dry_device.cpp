@@ -43,9 +43,9 @@ const KernelTable& DryDevice::kernels() const {
   static constexpr Rwkv4Kernels kRwkv4{kNothing};
   static constexpr Rwkv5Kernels kRwkv5{kNothing};
   static constexpr Rwkv6Kernels kRwkv6{kNothing, kNothing};
-  static constexpr Rwkv7Kernels kRwkv7{kNothing, kNothing, kNothing};
+  static constexpr Rwkv7Kernels kRwkv7{kNothing};
   static constexpr KernelTable kTable{
-      "dry", false, {kNothing, kNothing, matmul, kNothing, kNothing, nullptr}, &kRwkv4, &kRwkv5, &kRwkv6, &kRwkv7};
+      "dry", false, {kNothing, kNothing, kNothing, matmul, kNothing, nullptr, nullptr}, &kRwkv4, &kRwkv5, &kRwkv6, &kRwkv7};
   return kTable;
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/device.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/cuda/copy_queue.h"
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/sample.h"
 #include "kernels/cuda/table.h"
 
 namespace rwkv::cuda {
@@ -96,7 +98,7 @@ std::unique_ptr<CopyQueue> CudaDevice::copy_queue() {
 
 void CudaDevice::reserve_scratch(std::size_t bytes) {
   const CurrentDevice current(ordinal_);
-  if (bytes > 0) static_cast<void>(scratch().use(stream(), bytes));
+  static_cast<void>(scratch().use(stream(), std::max(bytes, kSampleScratch), 1));
 }
 
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {

@@ -2,6 +2,7 @@
 // Products of a few rows of x with i4 in integers: of 32 numbers x = scale (2^8 a + b), a and b signed bytes, 16 bits of the
 // largest of them, so that four products of a digit are one instruction. Every sum of a group is exact.
 #pragma once
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/warp.h"
 #include "kernels/cuda/weights.h"

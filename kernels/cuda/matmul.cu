@@ -110,7 +110,12 @@ void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group
   }
   if (!planned.empty()) bytes += gemm_cublas_bytes(planned);
   std::optional<Scratch::Use> use;
-  if (bytes > 0) use.emplace(scratch.use(stream, bytes, counters));
+  try {
+    if (bytes > 0) use.emplace(scratch.use(stream, bytes, counters));
+  } catch (const OutOfMemoryError&) {
+    if (planned.empty()) throw;
+    return matmul(stream, scratch, group, nullptr);  // what our own kernels take was reserved
+  }
   auto* at = use ? static_cast<std::byte*>(use->data()) : nullptr;
   unsigned* counter = use ? use->counters() : nullptr;
   while (!left.empty()) {

@@ -7,6 +7,7 @@
 // the last by one multiprocessor's share of that cache; 320 draws 60 us.
 #include "kernels/cuda/sample.h"
 
+#include <algorithm>
 #include <climits>
 #include <cmath>
 #include <cstdint>
@@ -356,18 +357,25 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(Sample op, Found found) 
 
 }  // namespace
 
-void sample(cudaStream_t stream, Scratch& scratch, const Sample& op) {
-  if (op.n_draw == 0) return;
+void sample(cudaStream_t stream, Scratch& scratch, const Sample& all) {
   Found found{};
-  found.n_part = static_cast<int>((op.logits.n_col + kPart - 1) / kPart);
-  const std::size_t n_draw = static_cast<std::size_t>(op.n_draw), bins_bytes = n_draw * 2 * kBins * sizeof(Mass);
-  const Scratch::Use use = scratch.use(stream, bins_bytes + n_draw * found.n_part * sizeof(Part));
-  found.bins = static_cast<Mass*>(use.data());
-  found.parts = reinterpret_cast<Part*>(static_cast<std::byte*>(use.data()) + bins_bytes);
-  const dim3 parts(static_cast<unsigned>(found.n_part), static_cast<unsigned>(n_draw));
-  launch({parts, kPartThreads, 0, stream}, penalise_kernel, op, found);
-  launch({parts, kPartThreads, 0, stream}, histogram_kernel, op, found);
-  launch({dim3(static_cast<unsigned>(n_draw)), kThreads, 0, stream}, draw_kernel, op, found);
+  found.n_part = static_cast<int>((all.logits.n_col + kPart - 1) / kPart);
+  constexpr std::size_t kBinsBytes = 2 * kBins * sizeof(Mass);  // of a draw, as all below
+  const std::size_t bytes = kBinsBytes + found.n_part * sizeof(Part);
+  const auto at_once = std::max<std::int64_t>(1, static_cast<std::int64_t>(kSampleScratch / bytes));
+  for (std::int64_t first = 0; first < all.n_draw; first += at_once) {
+    Sample op = all;
+    op.n_draw = std::min(at_once, all.n_draw - first);
+    op.draws += first, op.tokens += first;
+    const auto n_draw = static_cast<std::size_t>(op.n_draw);
+    const Scratch::Use use = scratch.use(stream, n_draw * bytes);
+    found.bins = static_cast<Mass*>(use.data());
+    found.parts = reinterpret_cast<Part*>(static_cast<std::byte*>(use.data()) + n_draw * kBinsBytes);
+    const dim3 parts(static_cast<unsigned>(found.n_part), static_cast<unsigned>(n_draw));
+    launch({parts, kPartThreads, 0, stream}, penalise_kernel, op, found);
+    launch({parts, kPartThreads, 0, stream}, histogram_kernel, op, found);
+    launch({dim3(static_cast<unsigned>(n_draw)), kThreads, 0, stream}, draw_kernel, op, found);
+  }
 }
 
 }  // namespace rwkv::cuda
