@@ -11,6 +11,9 @@
 
 extern "C" const char* __tsan_default_options() { return "halt_on_error=1:exitcode=66:report_signal_unsafe=0"; }
 
+// NVIDIA's library keeps some memory where it does not start.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libcublasLt"; }
+
 namespace {
 
 class Reports : public testing::EmptyTestEventListener {
