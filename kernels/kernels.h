@@ -90,6 +90,8 @@ struct CommonKernels {
 struct KernelTable {
   const char* name;  // "AVX3"
   bool rounds_x;     // products of bf16 and i4 matrices round x, if it has many rows: see MatMul
+  // Rows of a forward that it shall be given at once: enough for products to be bound by arithmetic.
+  std::int64_t round_rows;
   CommonKernels common;
   const Rwkv4Kernels* rwkv4;  // null: this device cannot run RWKV-4
   const Rwkv5Kernels* rwkv5;

@@ -45,7 +45,7 @@ const KernelTable& DryDevice::kernels() const {
   static constexpr Rwkv6Kernels kRwkv6{kNothing, kNothing};
   static constexpr Rwkv7Kernels kRwkv7{kNothing};
   static constexpr KernelTable kTable{
-      "dry", false, {kNothing, kNothing, kNothing, matmul, kNothing, nullptr, nullptr}, &kRwkv4, &kRwkv5, &kRwkv6, &kRwkv7};
+      "dry", false, 0, {kNothing, kNothing, kNothing, matmul, kNothing, nullptr, nullptr}, &kRwkv4, &kRwkv5, &kRwkv6, &kRwkv7};
   return kTable;
 }
 

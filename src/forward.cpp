@@ -2,6 +2,7 @@
 #include "forward.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "sampling/draw.h"
@@ -52,6 +53,12 @@ Workspaces Model::Impl::take_workspaces() const {
   }
   for (std::size_t i = 0; i < devices.size(); ++i) taken.emplace_back(*devices[i], workspace_bytes[i]);
   return taken;
+}
+
+std::size_t Model::Impl::round_rows() const {
+  std::int64_t rows = std::numeric_limits<std::int64_t>::max();
+  for (const auto& device : devices) rows = std::min(rows, device->kernels().round_rows);
+  return static_cast<std::size_t>(rows);
 }
 
 void Model::Impl::reserve() { give_back(take_workspaces()); }

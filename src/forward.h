@@ -20,8 +20,8 @@ namespace rwkv {
 // Multiply-adds of one matrix product between two polls: some 20 ms.
 constexpr std::int64_t kPolledWork = std::int64_t{1} << 32;
 
-// Rows of one round: enough for the matrix products to be bound by arithmetic, few enough for activations of some MiB.
-constexpr std::size_t kRoundRows = 256;
+// Sequences of one round at most, as a step has the logits of all at once.
+constexpr std::size_t kRoundSequences = 512;
 
 // Some tokens of one sequence of the batch.
 struct Piece {
@@ -69,6 +69,9 @@ struct Model::Impl {
 
   // Takes the memory of a first call.
   void reserve();
+
+  // Of tokens, that all its devices like.
+  [[nodiscard]] std::size_t round_rows() const;
 
   // Cuts the batch into rounds of at most `round_rows` tokens; states: [batch]. When `poll` throws, the states are left between
   // two layers.

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "dry_device.h"
 #include "load_layers.h"
@@ -20,13 +21,15 @@ constexpr std::int64_t kMiB = 1 << 20;
 // allocations.
 constexpr std::int64_t kForDriver = 64 * kMiB;
 
-// Runs the largest rounds there are on devices where nothing happens: one text, and as many as there are rows.
-void plan_forward(Model::Impl& dry, std::span<const std::shared_ptr<DryDevice>> devices, MemoryPlan& plan) {
+// Runs the largest rounds there are on devices where nothing happens: one text, and as many as there may be.
+void plan_forward(Model::Impl& dry, std::span<const std::shared_ptr<DryDevice>> devices, std::size_t rows, MemoryPlan& plan) {
   State::Impl state(dry.state_layout);
-  const std::vector<Token> tokens(kRoundRows);
+  const std::vector<Token> tokens(rows);
   std::vector<float> logits(dry.config.n_vocab);
-  for (const std::size_t n_seq : {std::size_t{1}, kRoundRows}) {
-    const Piece piece{std::span(tokens).first(kRoundRows / n_seq), &state, logits};
+  const std::size_t most = std::min(rows, kRoundSequences);
+  const std::pair<std::size_t, std::size_t> rounds[] = {{1, rows}, {most, 1}, {most, rows / most}};
+  for (const auto& [n_seq, n_token] : rounds) {
+    const Piece piece{std::span(tokens).first(n_token), &state, logits};
     Workspaces workspaces;
     for (const auto& device : devices) workspaces.emplace_back(*device, std::numeric_limits<std::size_t>::max() / 2);
     dry.run(std::vector(n_seq, piece), workspaces, {});
@@ -109,7 +112,7 @@ MemoryPlan plan_memory(const CheckedCheckpoint& checkpoint, const Model::Impl& m
   dry.state_layout = std::make_shared<const StateLayout>(model.config, 0, dry.block_devices());
   MemoryPlan plan;
   for (const WeightMemory& memory : resident) plan.devices.push_back({.weights = memory.used()});
-  plan_forward(dry, devices, plan);
+  plan_forward(dry, devices, model.round_rows(), plan);
   for (std::size_t layer = 0; layer <= n_layer; ++layer) {
     DeviceNeeds& needs = plan.devices[model.device_of(layer)];
     if (layer < n_layer) needs.state += static_cast<std::size_t>(dry.state_layout->block_bytes());

@@ -111,9 +111,9 @@ void require_tokens(std::span<const Sequence> batch, std::size_t n_vocab) {
 }
 
 // The rows that keep the largest matrix product between two polls short.
-std::size_t polled_rows(const ModelConfig& c) {
+std::size_t polled_rows(const ModelConfig& c, std::size_t round_rows) {
   const std::int64_t largest = std::int64_t{c.n_embd} * std::max({c.n_att, c.n_ffn, 1});
-  return static_cast<std::size_t>(std::clamp<std::int64_t>(kPolledWork / largest, 16, kRoundRows));
+  return std::clamp<std::size_t>(static_cast<std::size_t>(kPolledWork / largest), 16, round_rows);
 }
 
 }  // namespace
@@ -164,14 +164,14 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
   require_own_samplers(batch);
   const StatesInUse in_use(states);
   if (!poll || n_tokens * weight_bytes() < kShortCall) {
-    impl_->run_rounds(batch, states, kRoundRows, {});
+    impl_->run_rounds(batch, states, impl_->round_rows(), {});
   } else if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
     poll();
-    impl_->run_rounds(batch, states, kRoundRows, {});
+    impl_->run_rounds(batch, states, impl_->round_rows(), {});
   } else {
     const StatesBefore before(batch, states);
     try {
-      impl_->run_rounds(batch, states, polled_rows(config()), poll);
+      impl_->run_rounds(batch, states, polled_rows(config(), impl_->round_rows()), poll);
     } catch (...) {
       before.restore();
       throw;
@@ -203,7 +203,7 @@ void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::I
       round.push_back(
           {sequence.tokens.subspan(first, n), states[i], logits, last ? sequence.sampler : nullptr, sequence.drawn});
       first += n;
-      if ((rows += n) == round_rows) run_round();
+      if ((rows += n) == round_rows || round.size() == kRoundSequences) run_round();
     }
   }
   run_round();

@@ -3,16 +3,16 @@
 
 namespace rwkv::cpu {
 
+// Activations of so many are some MiB.
+constexpr std::int64_t kRoundRows = 256;
+
 KernelTable make_table() {
   const NormKernels norm = norm_kernels();
   const MatMulKernels matmul = matmul_kernels();
-  return {matmul.target,
-          matmul.rounds_x,
-          {norm.embed, norm.layer_norm, norm.norm_shift, matmul.matmul, norm.head_norm, nullptr},
-          rwkv4_kernels(),
-          rwkv5_kernels(),
-          rwkv6_kernels(),
-          rwkv7_kernels()};
+  return {matmul.target,   matmul.rounds_x,
+          kRoundRows,      {norm.embed, norm.layer_norm, norm.norm_shift, matmul.matmul, norm.head_norm, nullptr},
+          rwkv4_kernels(), rwkv5_kernels(),
+          rwkv6_kernels(), rwkv7_kernels()};
 }
 
 const KernelTable& best_table() {

@@ -204,7 +204,7 @@ __device__ Place find(int n, const Load& load, const Weigh& weigh, const Target&
     first += chosen * part;
     size = min(part, size - chosen * part);
     __syncthreads();
-    if (part == 1) return {first, whole_target - left};
+    if (part <= 1) return {first, whole_target - left};
   }
 }
 

@@ -55,10 +55,14 @@ constexpr Rwkv7Kernels kRwkv7{.delta_rule = on_stream<delta_rule>};
 
 }  // namespace
 
+// Products of 2,048 x 2,048 are 128 tiles then, as many as large cards have multiprocessors.
+constexpr std::int64_t kRoundRows = 1024;
+
 // A version whose kernels are not there yet is null.
 const KernelTable& table() {
   static const KernelTable table{.name = "CUDA",
                                  .rounds_x = true,
+                                 .round_rows = kRoundRows,
                                  .common = {.embed = on_stream<embed>,
                                             .layer_norm = on_stream<layer_norm>,
                                             .norm_shift = on_stream<norm_shift>,

@@ -87,7 +87,7 @@ TEST(CudaDrawing, EqualsTheSampler) {
   }
   same = samplers;
   for (int round = 0; round < 4; ++round) {
-    Workspace workspace(*device);
+    Workspace workspace(*device, 1 << 20);
     const Rows rows = workspace.rows(n, n_vocab);
     device->upload(rows.data, logits.data(), logits.size() * sizeof(float));
     std::vector<Token> drawn(n);
