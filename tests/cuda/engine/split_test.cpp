@@ -5,8 +5,8 @@
 namespace rwkv::test {
 namespace {
 
-// As in golden_test.cpp and state_test.cpp.
-constexpr double kLogits = 5e-5, kState = 1e-4, kFirstTokens = 2e-4;
+// As in golden_test.cpp.
+constexpr double kLogits = 5e-5, kState = 1e-4;
 
 // Of the three blocks and the head of a golden model.
 constexpr const char* kSplits[] = {"cuda fp32 *1 -> cpu fp32", "cpu fp32 *2 -> cuda fp32", "cuda fp32 *3 -> cpu fp32",
@@ -38,18 +38,7 @@ class CudaSplitOf : public testing::TestWithParam<VersionModel> {
 
 TEST_P(CudaSplitOf, RaggedSequencesEqualEachSequenceAlone) {
   const Model model = load(kSplits[3]);
-  const std::size_t n_vocab = model.config().n_vocab, lengths[] = {3, 11, 1, 6};
-  std::vector<State> states(4, model.new_state());
-  std::vector<std::vector<float>> logits(4, std::vector<float>(n_vocab, NAN));
-  std::vector<Sequence> batch;
-  for (std::size_t s = 0; s < 4; ++s) batch.push_back({std::span(tokens).subspan(s, lengths[s]), &states[s], logits[s]});
-  model.forward(batch);
-  for (std::size_t s = 0; s < 4; ++s) {
-    State alone = model.new_state();
-    const auto expected = feed(model, alone, std::span(tokens).subspan(s, lengths[s]), {1});
-    EXPECT_LE(max_difference(logits[s], std::span(expected).last(n_vocab)), kFirstTokens) << s;
-    EXPECT_LE(state_difference(states[s], values(alone)), kState) << s;
-  }
+  expect_ragged_like_alone(model, tokens);
 }
 
 TEST_P(CudaSplitOf, StatesAreSavedOnOnePlacementAndContinuedOnAnother) {

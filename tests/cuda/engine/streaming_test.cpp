@@ -63,16 +63,7 @@ TEST_P(CudaStreamingOf, RaggedBatchesBesideTheCpuEqualSplitOnes) {
 
 TEST_P(CudaStreamingOf, ThreadsShareAModel) {
   const Model model = load("cuda fp32 *0+");
-  const auto run = [&](std::size_t i) {
-    State state = model.new_state();
-    return feed(model, state, std::span(tokens).subspan(i, 8), {1, 5, 2});
-  };
-  std::vector<std::vector<float>> found(3);
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < 3; ++i) threads.emplace_back([&, i] { found[i] = run(i); });
-  }
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(found[i], run(i)) << i;
+  expect_same_from_threads(model, tokens);
 }
 
 // It ends between two layers: the areas hold others than a forward begins with.
