@@ -44,11 +44,12 @@ template <int rows>
 using DigitsOf = Digits<rows, kChunk<rows> / static_cast<int>(kI4Group)>;
 
 // Rows of W of a thread: each number of x read from shared memory is for so many. One of i4 and i8 has more numbers to 16
-// bytes.
+// bytes, and 16 rows of x too many sums for four.
 template <DType type, int rows>
-constexpr int kColumns = rows > 2 && !kInDigits<type, rows> ? 4
-                         : type == DType::f32               ? 1
-                                                            : 2;
+constexpr int kColumns = kInDigits<type, rows> || (type == DType::i4 && rows > 8) ? 2
+                         : rows > 2                                               ? 4
+                         : type == DType::f32                                     ? 1
+                                                                                  : 2;
 
 // Rows of x that a warp brings into shared memory, and how many warps share one.
 template <int rows>
