@@ -19,7 +19,7 @@ class DryDevice final : public Device {
 
   [[nodiscard]] std::string name() const override { return real_.name(); }
   [[nodiscard]] const KernelTable& kernels() const override;
-  [[nodiscard]] bool is_host() const noexcept override { return false; }
+  [[nodiscard]] bool is_host() const noexcept override { return real_.is_host(); }
   [[nodiscard]] std::int64_t available_memory() const override { return real_.available_memory(); }
   [[nodiscard]] void* allocate(std::size_t) override { return reinterpret_cast<void*>(kAddress); }
   void release(void*, std::size_t) noexcept override {}
