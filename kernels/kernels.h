@@ -84,7 +84,7 @@ struct CommonKernels {
   void (*matmul)(Device&, std::span<const MatMul>);  // a group is one parallel region
   void (*head_norm)(Device&, const HeadNorm&);
   std::size_t (*scratch_bytes)(Device&, const MatMul&);  // that matmul takes for a product, see Device; null: none
-  void (*sample)(Device&, const Sample&) = nullptr;  // null, of the host only: tokens are drawn by src/sampling
+  void (*sample)(Device&, const Sample&) = nullptr;      // null, of the host only: tokens are drawn by src/sampling
 };
 
 struct KernelTable {
@@ -92,6 +92,7 @@ struct KernelTable {
   bool rounds_x;     // products of bf16 and i4 matrices round x, if it has many rows: see MatMul
   // Rows of a forward that it shall be given at once: enough for products to be bound by arithmetic.
   std::int64_t round_rows;
+  bool half_states;  // S of versions 5 to 7 can be float16, from -65504 to 65504: rounded once per call and token or less often
   CommonKernels common;
   const Rwkv4Kernels* rwkv4;  // null: this device cannot run RWKV-4
   const Rwkv5Kernels* rwkv5;

@@ -14,7 +14,7 @@ struct LinearAttention {
   const float* w;         // decay: [A] for all rows, or [R, A]
   std::int64_t w_stride;  // from row to row of w: 0 or A
   const float* u;         // [A], bonus of the current token
-  float* const* s;        // [n_seq] pointers to [H, N, N]; advanced in place
+  StateArrays s;          // [H, N, N]; advanced in place
   Rows out;               // [R, A]
 };
 

@@ -25,7 +25,7 @@ struct Prepare7 {
 struct Wkv7 {
   std::int64_t n_head;
   Rows r, w, k, v, kk, b;
-  float* const* s;  // [n_seq] pointers to [H, N, N]; advanced in place
+  StateArrays s;  // [H, N, N]; advanced in place
   Rows out;
 };
 
@@ -54,7 +54,7 @@ struct DeltaRule {
   const float* weight;
   const float* bias;
   float eps;
-  float* const* s;
+  StateArrays s;
   Rows out;
 
   // For a device that takes the steps one by one.

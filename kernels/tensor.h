@@ -57,6 +57,19 @@ struct Matrix {
   const std::uint16_t* scale = nullptr;
 };
 
+// The same array of the states of a batch's sequences; float32, or float16 where KernelTable::half_states.
+struct StateArrays {
+  void* const* of = nullptr;  // [n_seq]
+  DType type = DType::f32;
+
+  StateArrays() = default;
+  StateArrays(float* const* arrays) : of(reinterpret_cast<void* const*>(arrays)) {}
+  StateArrays(void* const* arrays, DType of_numbers) : of(arrays), type(of_numbers) {}
+
+  // Of float32.
+  [[nodiscard]] float* floats(std::int64_t seq) const { return static_cast<float*>(of[seq]); }
+};
+
 // Which rows of the packed activations belong to which sequence of a ragged batch.
 struct Batch {
   std::int64_t n_seq = 0;

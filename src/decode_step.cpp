@@ -12,16 +12,16 @@ namespace {
 
 // What the kernels of a step read, in one piece of memory: which slots, rows and tokens is no part of what is recorded.
 struct Inputs {
-  float* const* slots;          // [n_layer][slots][n_seq]
+  void* const* slots;           // [n_layer][slots][n_seq]
   const std::int32_t* offsets;  // [n_seq + 1]
   const std::int32_t* tokens;   // [n_seq]
 };
 
-Inputs upload_inputs(Device& device, Workspace& workspace, std::span<const Piece> pieces, const std::vector<float*>& slots) {
+Inputs upload_inputs(Device& device, Workspace& workspace, std::span<const Piece> pieces, const std::vector<void*>& slots) {
   std::vector<std::int32_t> numbers;
   for (std::size_t i = 0; i <= pieces.size(); ++i) numbers.push_back(static_cast<std::int32_t>(i));
   for (const Piece& piece : pieces) numbers.push_back(piece.tokens.front());
-  const std::size_t of_slots = slots.size() * sizeof(float*), of_numbers = numbers.size() * sizeof(std::int32_t);
+  const std::size_t of_slots = slots.size() * sizeof(void*), of_numbers = numbers.size() * sizeof(std::int32_t);
   std::vector<std::byte> host(of_slots + of_numbers);
   std::memcpy(host.data(), slots.data(), of_slots);
   std::memcpy(host.data() + of_slots, numbers.data(), of_numbers);
@@ -29,7 +29,7 @@ Inputs upload_inputs(Device& device, Workspace& workspace, std::span<const Piece
   auto* const memory = static_cast<std::byte*>(workspace.allocate(host.size()));
   device.upload(memory, host.data(), host.size());
   const auto* const offsets = reinterpret_cast<const std::int32_t*>(memory + of_slots);
-  return {reinterpret_cast<float* const*>(memory), offsets, offsets + pieces.size() + 1};
+  return {reinterpret_cast<void* const*>(memory), offsets, offsets + pieces.size() + 1};
 }
 
 // Those that lie one behind the other on the host too in one piece.
@@ -68,10 +68,11 @@ void Model::Impl::run_step(std::span<const Piece> pieces, Workspace& workspace) 
   workspace.steps.run(device, {n_seq, wanted}, [&] {
     workspace.release(mark);
     const Poll none;
-    Pass pass(device, workspace, none, {n_seq, n_seq, inputs.offsets}, workspace.rows(n_seq, config.n_embd),
+    Pass pass(device, workspace, none, {n_seq, n_seq, inputs.offsets}, state_layout->matrix_type(device),
+              workspace.rows(n_seq, config.n_embd),
               architecture->carries_v_first ? workspace.rows(n_seq, config.n_att) : Rows{});
     stem.run(pass, inputs.tokens);
-    float* const* slots = inputs.slots;
+    void* const* slots = inputs.slots;
     for (const auto& block : blocks) {
       pass.run(*block, slots);
       slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;

@@ -38,15 +38,21 @@ void DryDevice::matmul(Device& device, std::span<const MatMul> group) {
   dry.scratch_bytes_ = std::max(dry.scratch_bytes_, bytes);
 }
 
-const KernelTable& DryDevice::kernels() const {
+KernelTable DryDevice::table(const KernelTable& real) {
   static constexpr Nothing kNothing;
   static constexpr Rwkv4Kernels kRwkv4{kNothing};
   static constexpr Rwkv5Kernels kRwkv5{kNothing};
   static constexpr Rwkv6Kernels kRwkv6{kNothing, kNothing};
   static constexpr Rwkv7Kernels kRwkv7{kNothing};
-  static constexpr KernelTable kTable{
-      "dry", false, 0, {kNothing, kNothing, kNothing, matmul, kNothing, nullptr, nullptr}, &kRwkv4, &kRwkv5, &kRwkv6, &kRwkv7};
-  return kTable;
+  return {.name = "dry",
+          .rounds_x = false,
+          .round_rows = 0,
+          .half_states = real.half_states,
+          .common = {kNothing, kNothing, kNothing, matmul, kNothing, nullptr, nullptr},
+          .rwkv4 = &kRwkv4,
+          .rwkv5 = &kRwkv5,
+          .rwkv6 = &kRwkv6,
+          .rwkv7 = &kRwkv7};
 }
 
 }  // namespace rwkv

@@ -12,13 +12,13 @@ namespace rwkv {
 
 class DryDevice final : public Device {
  public:
-  explicit DryDevice(Device& real) : real_(real) {}
+  explicit DryDevice(Device& real) : real_(real), table_(table(real.kernels())) {}
 
   // At least what any group of products so far takes, also with fewer rows.
   [[nodiscard]] std::size_t scratch_bytes() const noexcept { return scratch_bytes_; }
 
   [[nodiscard]] std::string name() const override { return real_.name(); }
-  [[nodiscard]] const KernelTable& kernels() const override;
+  [[nodiscard]] const KernelTable& kernels() const override { return table_; }
   [[nodiscard]] bool is_host() const noexcept override { return real_.is_host(); }
   [[nodiscard]] std::int64_t available_memory() const override { return real_.available_memory(); }
   [[nodiscard]] void* allocate(std::size_t) override { return reinterpret_cast<void*>(kAddress); }
@@ -32,11 +32,13 @@ class DryDevice final : public Device {
   void parallel_for(std::int64_t, const std::function<void(std::int64_t)>&) override {}
 
  private:
+  [[nodiscard]] static KernelTable table(const KernelTable& real);
   static void matmul(Device& device, std::span<const MatMul> group);
   [[nodiscard]] std::size_t most_scratch(MatMul op);
 
   static constexpr std::uintptr_t kAddress = 4096;
   Device& real_;
+  KernelTable table_;
   std::size_t scratch_bytes_ = 0;
   using Shape = std::tuple<DType, bool, std::int64_t, std::int64_t, std::int64_t>;
   std::map<Shape, std::size_t> scratch_of_;  // products seen before

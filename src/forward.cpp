@@ -33,11 +33,11 @@ void hand_over(Device& from, Rows rows, Device& to, Rows out) {
 
 }  // namespace
 
-std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
-  std::vector<float*> pointers;
+std::vector<void*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
+  std::vector<void*> pointers;
   for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
     for (std::size_t slot = 0; slot < layout.slots.size(); ++slot) {
-      for (const Piece& piece : pieces) pointers.push_back(piece.state->slot(layer, slot));
+      for (const Piece& piece : pieces) pointers.push_back(piece.state->array(layer, slot));
     }
   }
   return pointers;
@@ -105,7 +105,8 @@ void Model::Impl::run_rows(std::span<const Piece> pieces, Workspaces& workspaces
   for (const Stage& stage : stages) {
     Device& device = *devices[stage.device];
     Workspace& workspace = workspaces[stage.device];
-    Pass pass(device, workspace, poll, {n_seq, n_row, upload(device, workspace, offsets)}, workspace.rows(n_row, config.n_embd),
+    Pass pass(device, workspace, poll, {n_seq, n_row, upload(device, workspace, offsets)}, state_layout->matrix_type(device),
+              workspace.rows(n_row, config.n_embd),
               architecture->carries_v_first ? workspace.rows(n_row, config.n_att) : Rows{});
     if (!before) {
       stem.run(pass, upload(device, workspace, tokens));
@@ -113,7 +114,7 @@ void Model::Impl::run_rows(std::span<const Piece> pieces, Workspaces& workspaces
       hand_over(before->device(), before->x, device, pass.x);
       if (stage.first < stage.end) hand_over(before->device(), before->v_first, device, pass.v_first);
     }
-    float* const* slots = upload(device, workspace, slot_pointers(pieces, *state_layout, stage));
+    void* const* slots = upload(device, workspace, slot_pointers(pieces, *state_layout, stage));
     for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
       streaming.begin(layer);
       pass.run(*blocks[layer], slots);

@@ -40,7 +40,7 @@ struct Stage {
 };
 
 // Where the states of all pieces lie: [blocks of the stage][slots][n_seq]
-[[nodiscard]] std::vector<float*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage);
+[[nodiscard]] std::vector<void*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage);
 
 // What one call works in: one for each device.
 using Workspaces = std::vector<Workspace>;

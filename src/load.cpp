@@ -77,7 +77,7 @@ CheckedCheckpoint check_checkpoint(const std::filesystem::path& path, const Load
 }
 
 CheckedCheckpoint check_checkpoint(std::unique_ptr<Checkpoint> opened, const LoadOptions& options) {
-  CheckedCheckpoint checked{std::move(opened), nullptr, {}, {}};
+  CheckedCheckpoint checked{std::move(opened), nullptr, {}, {}, options.fp16_state};
   const Checkpoint& file = *checked.file;
   checked.architecture = &identify(file);
   checked.config = checked.architecture->read_config(file);
@@ -101,6 +101,10 @@ std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoin
   OpenDevices devices(options.threads);
   auto model = lay_out(checkpoint, strategy, devices);
   model->unused = checkpoint.unused;
+  StateLayout layout(model->config, 0, checkpoint.half_states, model->block_devices());
+  if (checkpoint.half_states && !layout.has_half()) {
+    throw ArgumentError("fp16_state: it is for layers of versions 5 to 7 on CUDA devices, and there are none");
+  }
   const MemoryPlan plan = plan_memory(checkpoint, *model);
   require_memory(checkpoint, *model, plan, devices);
   try {
@@ -122,7 +126,7 @@ std::shared_ptr<const Model::Impl> load_model(const CheckedCheckpoint& checkpoin
   });
   if (options.progress) options.progress(total, total);
   model->weight_bytes = log.weight_bytes;
-  StateLayout layout(model->config, log.fingerprint, model->block_devices());
+  layout.fingerprint = log.fingerprint;
   layout.initial_s = std::move(initial_s);
   model->state_layout = std::make_shared<const StateLayout>(std::move(layout));
   return model;

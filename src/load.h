@@ -16,6 +16,7 @@ struct CheckedCheckpoint {
   const Architecture* architecture;
   ModelConfig config;
   std::vector<std::string> unused;  // tensors that nobody asked for
+  bool half_states;                 // LoadOptions::fp16_state
 
   [[nodiscard]] std::string stored_type() const;  // of the matrices: "bf16", or "mixed"
 };

@@ -109,13 +109,14 @@ MemoryPlan plan_memory(const CheckedCheckpoint& checkpoint, const Model::Impl& m
   std::vector<std::shared_ptr<DryDevice>> devices;
   for (const auto& device : model.devices) devices.push_back(std::make_shared<DryDevice>(*device));
   dry.devices.assign(devices.begin(), devices.end());
-  dry.state_layout = std::make_shared<const StateLayout>(model.config, 0, dry.block_devices());
+  dry.state_layout = std::make_shared<const StateLayout>(model.config, 0, checkpoint.half_states, dry.block_devices());
   MemoryPlan plan;
   for (const WeightMemory& memory : resident) plan.devices.push_back({.weights = memory.used()});
   plan_forward(dry, devices, model.round_rows(), plan);
+  const std::vector<std::size_t>& of_states = dry.state_layout->buffer_bytes;  // of the same devices, without the head's
+  for (std::size_t i = 0; i < of_states.size(); ++i) plan.devices[i].state = of_states[i];
   for (std::size_t layer = 0; layer <= n_layer; ++layer) {
     DeviceNeeds& needs = plan.devices[model.device_of(layer)];
-    if (layer < n_layer) needs.state += static_cast<std::size_t>(dry.state_layout->block_bytes());
     if (!model.streams(layer)) continue;
     if (plan.streamed.empty()) plan.first_streamed = layer;
     plan.streamed.push_back(streamed[layer].used());

@@ -35,13 +35,27 @@ void check(const Sequence& sequence, const ModelConfig& config) {
   SamplerAccess::check_tokens(*sequence.sampler, n_vocab);
 }
 
+// "on cuda:0 (NVIDIA H100) in fp16"; all CPU devices share their memory.
+std::string place_of(const StateLayout& layout, std::size_t layer) {
+  const Device& device = layout.device(layer);
+  return message("on ", device.is_host() ? "cpu" : device.name(), " in ", name_of(layout.matrix_type(device)));
+}
+
 void check(const State::Impl* state, const StateLayout& layout) {
   if (!state) throw StateError("the state belongs to no model; begin with Model::new_state()");
   const StateLayout& other = *state->layout;
-  if (other.config == layout.config && other.fingerprint == layout.fingerprint) return;
-  const bool same_shape = describe(other.config) == describe(layout.config);
-  throw StateError(message("the state is of another model (", describe(other.config), same_shape ? ", other weights" : "",
-                           "), this model is ", describe(layout.config)));
+  if (&other == &layout) return;
+  if (other.config != layout.config || other.fingerprint != layout.fingerprint) {
+    const bool same_shape = describe(other.config) == describe(layout.config);
+    throw StateError(message("the state is of another model (", describe(other.config), same_shape ? ", other weights" : "",
+                             "), this model is ", describe(layout.config)));
+  }
+  for (std::size_t layer = 0; layer < layout.device_of.size(); ++layer) {
+    const std::string there = place_of(other, layer), here = place_of(layout, layer);
+    if (there == here) continue;
+    throw StateError(message("block ", layer, " of the state lies ", there, ", this model needs it ", here,
+                             ": save() the state and load() it for this model, or assign() its arrays() to a new one"));
+  }
 }
 
 // Marks states as in use as long as it lives: one that two calls advance at the same time would be lost without a word.

@@ -2,43 +2,90 @@
 #include <rwkv/state.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "devices.h"
+#include "kernels/convert.h"
+#include "kernels/half.h"
 #include "message.h"
 #include "state_impl.h"
 
 namespace rwkv {
+namespace {
 
-StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, std::vector<std::shared_ptr<Device>> of_layers)
-    : config(c), fingerprint(model), slots(find_architecture(c.version)->state_slots(c)), devices(std::move(of_layers)) {
-  constexpr std::int64_t kAligned = 16;  // floats: what kernels load at once, and more
-  for (const Slot& slot : slots) {
-    offsets.push_back(block_floats);
-    block_floats += (slot.count() + kAligned - 1) / kAligned * kAligned;
+// float32 as `type`.
+void store(std::span<const float> values, DType type, std::byte* to) {
+  if (type == DType::f32) {
+    std::ranges::copy(std::as_bytes(values), to);
+    return;
   }
-  initial_s.resize(devices.size());
+  constexpr float kLargest = 65504.0f;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint16_t half = f32_to_f16(std::clamp(values[i], -kLargest, kLargest));  // NaN stays
+    std::memcpy(to + i * sizeof(half), &half, sizeof(half));
+  }
+}
+
+std::vector<float> fetch(const std::byte* from, DType type, std::int64_t n) {
+  std::vector<float> values(n);
+  converter(type, DType::f32)(from, values.data(), n);
+  return values;
+}
+
+}  // namespace
+
+StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, bool half_s,
+                         const std::vector<std::shared_ptr<Device>>& block_devices)
+    : config(c), fingerprint(model), slots(find_architecture(c.version)->state_slots(c)), half(half_s) {
+  constexpr std::size_t kAligned = 64;  // bytes: what kernels load at once, and more
+  for (const auto& device : block_devices) {
+    const auto found = std::ranges::find(devices, device);
+    device_of.push_back(static_cast<std::size_t>(found - devices.begin()));
+    if (found == devices.end()) devices.push_back(device), buffer_bytes.push_back(0);
+    std::size_t& end = buffer_bytes[device_of.back()];
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      offsets.push_back(end);
+      end += (bytes(device_of.size() - 1, slot) + kAligned - 1) / kAligned * kAligned;
+    }
+  }
+  initial_s.resize(block_devices.size());
+}
+
+std::string StateLayout::name(std::size_t n) const {
+  return message("blocks.", n / slots.size(), ".", slots[n % slots.size()].name);
+}
+
+DType StateLayout::matrix_type(const Device& on) const { return half && on.kernels().half_states ? DType::f16 : DType::f32; }
+
+bool StateLayout::has_half() const {
+  for (std::size_t n = 0; n < offsets.size(); ++n) {
+    if (type(n / slots.size(), n % slots.size()) == DType::f16) return true;
+  }
+  return false;
 }
 
 std::int64_t StateLayout::bytes() const {
-  std::int64_t floats = 0;
-  for (const Slot& slot : slots) floats += slot.count();
-  return floats * static_cast<std::int64_t>(sizeof(float) * devices.size());
+  std::size_t sum = 0;
+  for (std::size_t n = 0; n < offsets.size(); ++n) sum += bytes(n / slots.size(), n % slots.size());
+  return static_cast<std::int64_t>(sum);
 }
 
 void StateLayout::check(std::span<const State::Array> arrays) const {
-  const std::size_t expected = slots.size() * devices.size();
+  const std::size_t expected = offsets.size();
   if (arrays.size() != expected) throw StateError(message("state: expected ", expected, " arrays, found ", arrays.size()));
   for (std::size_t n = 0; n < arrays.size(); ++n) {
     const Slot& slot = slots[n % slots.size()];
     if (arrays[n].shape != slot.shape || static_cast<std::int64_t>(arrays[n].values.size()) != slot.count()) {
-      throw StateError(message("state: blocks.", n / slots.size(), ".", slot.name, ": expected shape ", shape_text(slot.shape),
-                               ", found ", shape_text(arrays[n].shape), " with ", arrays[n].values.size(), " values"));
+      throw StateError(message("state: ", name(n), ": expected shape ", shape_text(slot.shape), ", found ",
+                               shape_text(arrays[n].shape), " with ", arrays[n].values.size(), " values"));
     }
   }
 }
 
 State::Impl::Impl(std::shared_ptr<const StateLayout> shared_layout) : layout(std::move(shared_layout)) {
-  for (const auto& device : layout->devices) blocks.emplace_back(*device, static_cast<std::size_t>(layout->block_bytes()));
+  for (std::size_t i = 0; i < layout->devices.size(); ++i) {
+    buffers.emplace_back(*layout->devices[i], layout->buffer_bytes[i]);
+  }
 }
 
 std::unique_ptr<State::Impl> State::Impl::clone() const {
@@ -48,26 +95,35 @@ std::unique_ptr<State::Impl> State::Impl::clone() const {
 }
 
 void State::Impl::copy_from(const Impl& other) {
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    layout->devices[i]->copy(blocks[i].data(), other.blocks[i].data(), blocks[i].bytes());
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    layout->devices[i]->copy(buffers[i].data(), other.buffers[i].data(), buffers[i].bytes());
   }
   tokens_seen = other.tokens_seen;
+}
+
+void State::Impl::write(const std::function<std::span<const float>(std::size_t)>& values) {
+  const std::size_t n_slot = layout->slots.size();
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    std::vector<std::byte> host(buffers[i].bytes());
+    for (std::size_t n = 0; n < layout->offsets.size(); ++n) {
+      if (layout->device_of[n / n_slot] != i) continue;
+      store(values(n), layout->type(n / n_slot, n % n_slot), host.data() + layout->offsets[n]);
+    }
+    layout->devices[i]->upload(buffers[i].data(), host.data(), host.size());
+  }
 }
 
 std::unique_ptr<State::Impl> initial_state(std::shared_ptr<const StateLayout> layout) {
   auto state = std::make_unique<State::Impl>(std::move(layout));
   const StateLayout& l = *state->layout;
-  std::vector<float> start(l.block_floats);
-  for (std::size_t i = 0; i < l.slots.size(); ++i) {
-    std::fill_n(start.begin() + l.offsets[i], l.slots[i].count(), l.slots[i].initial);
-  }
-  for (std::size_t layer = 0; layer < l.devices.size(); ++layer) {
-    l.devices[layer]->upload(state->blocks[layer].data(), start.data(), start.size() * sizeof(float));
-    const auto& s = l.initial_s[layer];
-    for (std::size_t i = 0; !s.empty() && i < l.slots.size(); ++i) {
-      if (l.slots[i].name == "S") l.devices[layer]->upload(state->slot(layer, i), s.data(), s.size() * sizeof(float));
-    }
-  }
+  std::vector<float> start;
+  state->write([&](std::size_t n) -> std::span<const float> {
+    const Slot& slot = l.slots[n % l.slots.size()];
+    const auto& s = l.initial_s[n / l.slots.size()];
+    if (slot.is_matrix() && !s.empty()) return s;
+    start.assign(slot.count(), slot.initial);
+    return start;
+  });
   return state;
 }
 
@@ -99,40 +155,36 @@ std::vector<State::Array> State::arrays() const {
   std::vector<Array> arrays;
   if (!impl_) return arrays;
   const StateLayout& l = *impl_->layout;
-  for (std::size_t layer = 0; layer < impl_->blocks.size(); ++layer) {
-    for (std::size_t i = 0; i < l.slots.size(); ++i) {
-      std::vector<float> values(l.slots[i].count());
-      l.devices[layer]->download(values.data(), impl_->slot(layer, i), values.size() * sizeof(float));
-      arrays.push_back({message("blocks.", layer, ".", l.slots[i].name), l.slots[i].shape, std::move(values)});
-    }
+  std::vector<std::vector<std::byte>> buffers;
+  for (std::size_t i = 0; i < l.devices.size(); ++i) {
+    buffers.emplace_back(impl_->buffers[i].bytes());
+    l.devices[i]->download(buffers[i].data(), impl_->buffers[i].data(), buffers[i].size());
+  }
+  for (std::size_t n = 0; n < l.offsets.size(); ++n) {
+    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
+    const std::byte* const from = buffers[l.device_of[layer]].data() + l.offsets[n];
+    arrays.push_back({l.name(n), l.slots[slot].shape, fetch(from, l.type(layer, slot), l.slots[slot].count())});
   }
   return arrays;
 }
 
 void State::assign(std::span<const Array> arrays) {
   if (!impl_) throw StateError("state: it belongs to no model; begin with Model::new_state()");
-  const StateLayout& l = *impl_->layout;
-  l.check(arrays);
-  for (std::size_t n = 0; n < arrays.size(); ++n) {
-    const std::size_t layer = n / l.slots.size();
-    l.devices[layer]->upload(impl_->slot(layer, n % l.slots.size()), arrays[n].values.data(),
-                             arrays[n].values.size() * sizeof(float));
-  }
+  impl_->layout->check(arrays);
+  impl_->write([&](std::size_t n) { return std::span(arrays[n].values); });
 }
 
 std::vector<State::View> State::views() {
   std::vector<View> views;
   if (!impl_) return views;
   const StateLayout& l = *impl_->layout;
-  for (std::size_t layer = 0; layer < impl_->blocks.size(); ++layer) {
-    if (!l.devices[layer]->is_host()) {
-      throw DeviceError(message("the state lies on ", l.devices[layer]->name(), "; copy it with arrays()"));
-    }
-    for (std::size_t i = 0; i < l.slots.size(); ++i) {
-      views.push_back({message("blocks.", layer, ".", l.slots[i].name),
-                       l.slots[i].shape,
-                       {impl_->slot(layer, i), static_cast<std::size_t>(l.slots[i].count())}});
-    }
+  for (const auto& device : l.devices) {
+    if (!device->is_host()) throw DeviceError(message("the state lies on ", device->name(), "; copy it with arrays()"));
+  }
+  for (std::size_t n = 0; n < l.offsets.size(); ++n) {
+    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
+    auto* const values = static_cast<float*>(impl_->array(layer, slot));
+    views.push_back({l.name(n), l.slots[slot].shape, {values, static_cast<std::size_t>(l.slots[slot].count())}});
   }
   return views;
 }
@@ -157,7 +209,7 @@ State::State(const Snapshot& snapshot) {
   if (c.n_layer < 1 || c.n_layer > std::ssize(snapshot.arrays)) {
     throw StateError(message("snapshot: ", snapshot.arrays.size(), " arrays cannot be those of ", c.n_layer, " layers"));
   }
-  auto layout = std::make_shared<const StateLayout>(c, snapshot.fingerprint, std::vector(c.n_layer, open_device({}, 1)));
+  auto layout = std::make_shared<const StateLayout>(c, snapshot.fingerprint, false, std::vector(c.n_layer, open_device({}, 1)));
   layout->check(snapshot.arrays);
   impl_ = std::make_unique<Impl>(std::move(layout));
   assign(snapshot.arrays);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a state's arrays lie: one buffer per block, on that block's device.
+// Where a state's arrays lie: one buffer per device, with the arrays of its blocks one behind the other.
 #pragma once
 #include <rwkv/model.h>
 #include <rwkv/state.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,32 +19,56 @@ struct StateLayout {
   ModelConfig config;
   std::uint64_t fingerprint = 0;                 // of the model's weights, whatever their type
   std::vector<Slot> slots;                       // of a block
-  std::vector<std::int64_t> offsets;             // [slots], in floats from the start of the block's buffer
-  std::int64_t block_floats = 0;                 // of that buffer
-  std::vector<std::shared_ptr<Device>> devices;  // [n_layer]
+  bool half = false;                             // S is float16 on devices that can
+  std::vector<std::shared_ptr<Device>> devices;  // each once
+  std::vector<std::size_t> buffer_bytes;         // [devices]
+  std::vector<std::size_t> device_of;            // [n_layer], of `devices`
+  std::vector<std::size_t> offsets;              // [n_layer, slots], in bytes from the start of the device's buffer
   std::vector<std::vector<float>> initial_s;     // [n_layer], S at the start of a text; empty: zero
 
-  // Without initial values; devices: [n_layer].
-  StateLayout(const ModelConfig& config, std::uint64_t fingerprint, std::vector<std::shared_ptr<Device>> devices);
+  // Without initial values; block_devices: [n_layer].
+  StateLayout(const ModelConfig& config, std::uint64_t fingerprint, bool half,
+              const std::vector<std::shared_ptr<Device>>& block_devices);
 
   // Throws StateError unless these are all of a state's arrays, in order.
   void check(std::span<const State::Array> arrays) const;
 
-  // Of a state's arrays, and of what it takes on the devices: each array there begins at a multiple of 64 bytes.
+  // Of array n: "blocks.0.att_x".
+  [[nodiscard]] std::string name(std::size_t n) const;
+
+  [[nodiscard]] bool has_half() const;
+
+  // Of S.
+  [[nodiscard]] DType matrix_type(const Device& device) const;
+
+  [[nodiscard]] Device& device(std::size_t layer) const { return *devices[device_of[layer]]; }
+  [[nodiscard]] std::size_t offset(std::size_t layer, std::size_t slot) const { return offsets[layer * slots.size() + slot]; }
+  [[nodiscard]] DType type(std::size_t layer, std::size_t slot) const {
+    return slots[slot].is_matrix() ? matrix_type(device(layer)) : DType::f32;
+  }
+  [[nodiscard]] std::size_t bytes(std::size_t layer, std::size_t slot) const {
+    return static_cast<std::size_t>(slots[slot].count() * bytes_of(type(layer, slot)));
+  }
+
+  // Of all arrays; on the devices each begins at a multiple of 64 bytes.
   [[nodiscard]] std::int64_t bytes() const;
-  [[nodiscard]] std::int64_t block_bytes() const { return block_floats * static_cast<std::int64_t>(sizeof(float)); }
 };
 
 struct State::Impl {
   std::shared_ptr<const StateLayout> layout;
-  std::vector<Buffer> blocks;  // [n_layer]
+  std::vector<Buffer> buffers;  // [devices]
   std::int64_t tokens_seen = 0;
   std::atomic<bool> in_use = false;  // by a forward
 
   explicit Impl(std::shared_ptr<const StateLayout> layout);  // contents undefined
   [[nodiscard]] std::unique_ptr<Impl> clone() const;
   void copy_from(const Impl& other);  // of the same layout
-  [[nodiscard]] float* slot(std::size_t layer, std::size_t i) const { return blocks[layer].floats() + layout->offsets[i]; }
+  [[nodiscard]] void* array(std::size_t layer, std::size_t slot) const {
+    return static_cast<std::byte*>(buffers[layout->device_of[layer]].data()) + layout->offset(layer, slot);
+  }
+
+  // values(n): of array n, in order, as many as it has. What float16 cannot hold becomes its largest number.
+  void write(const std::function<std::span<const float>(std::size_t n)>& values);
 };
 
 // At the start of a text.

@@ -2,6 +2,7 @@
 """What the CUDA backend is expected to reach, computed from shapes: bytes moved, launches and time of a decode step of RWKV-7.
 
   python3 tools/cuda_estimate.py                                       each model, type and number of sequences
+  python3 tools/cuda_estimate.py --fp16-state                          with S in float16
   python3 tools/cuda_estimate.py v7-1.5b fp16                          each launch of a step of one sequence
   nvcc ... -Xptxas -v ... 2>&1 | python3 tools/cuda_estimate.py ptxas  registers and occupancy of each kernel
 
@@ -29,8 +30,9 @@ TYPES = ["fp32", "fp16", "bf16", "i8", "i4"]  # enum class DType
 BYTES = {"fp16": 2.0, "fp16i8": 1.0, "fp16i4": 0.5625}  # of a number of a large matrix; the low-rank ones stay fp16
 
 
-def launches(model, type_, sequences):
-    """(name, how many of a step, bytes, operations, share of the bandwidth) of each kind of launch. Activations are float32."""
+def launches(model, type_, sequences, state=4):
+    """(name, how many of a step, bytes, operations, share of the bandwidth) of each kind of launch. Activations are float32;
+    state: bytes of a number of S."""
     n_layer, c, w, v, g = MODELS[model]
     size, rows = BYTES[type_], sequences
     low, ffn = 2 * w + v + g, 4 * c
@@ -41,7 +43,7 @@ def launches(model, type_, sequences):
         ("receptance, key, value, w1, a1, g1, v1", n_layer, size * 3 * c * c + 2 * low * c + 4 * rows * 9 * c, 2 * rows * (3 * c + low) * c,
          matrices),
         ("w2, a2, g2, v2", n_layer, 2 * low * c + 4 * rows * 4 * c, 2 * rows * low * c, matrices),
-        ("delta_rule", n_layer, rows * (2 * 4 * HEAD * c + 4 * 9 * c), rows * 8 * HEAD * c, STATES),
+        ("delta_rule", n_layer, rows * (2 * state * HEAD * c + 4 * 9 * c), rows * 8 * HEAD * c, STATES),
         ("output", n_layer, size * c * c + 4 * rows * 3 * c, 2 * rows * c * c, matrices),
         ("norm_shift, ffn", n_layer, 4 * rows * 4 * c, 0, STATES),
         ("ffn.key", n_layer, size * ffn * c + 4 * rows * (c + ffn), 2 * rows * ffn * c, matrices),
@@ -57,9 +59,9 @@ def seconds(type_, sequences, moved, operations, share):
     return LAUNCH + max(moved / (share * BANDWIDTH), operations / (of_peak * PEAK))
 
 
-def step(model, type_, sequences):
+def step(model, type_, sequences, state=4):
     """(launches, bytes, seconds) of all."""
-    kinds = launches(model, type_, sequences)
+    kinds = launches(model, type_, sequences, state)
     return (sum(n for _, n, *_ in kinds), sum(n * moved for _, n, moved, *_ in kinds),
             sum(n * seconds(type_, sequences, moved, operations, share) for _, n, moved, operations, share in kinds))
 
@@ -72,13 +74,13 @@ def print_launches(model, type_):
         print(f"| {name} | {n} | {moved / 1e6:.2f} | {1e6 * taken:.1f} | {100 * n * taken / total:.0f} % |")
 
 
-def print_models():
+def print_models(state):
     print("| model | launches | MB of a step | tok/s | share of the bandwidth | 8 sequences | 32 | 128 | 320 |")
     print("|---" * 9 + "|")
     for model in MODELS:
         for type_ in BYTES:
-            count, moved, taken = step(model, type_, 1)
-            many = " | ".join(f"{n / step(model, type_, n)[2]:,.0f}" for n in (8, 32, 128, 320))
+            count, moved, taken = step(model, type_, 1, state)
+            many = " | ".join(f"{n / step(model, type_, n, state)[2]:,.0f}" for n in (8, 32, 128, 320))
             share = 100 * moved / taken / BANDWIDTH
             print(f"| {model} {type_} | {count} | {moved / 1e6:,.0f} | {1 / taken:,.0f} | {share:.0f} % | {many} |")
 
@@ -103,8 +105,8 @@ def print_registers(lines):
 
 
 def main(arguments):
-    if not arguments:
-        print_models()
+    if arguments in ([], ["--fp16-state"]):
+        print_models(2 if arguments else 4)
     elif arguments == ["ptxas"]:
         print_registers(sys.stdin)
     elif len(arguments) == 2 and arguments[0] in MODELS and arguments[1] in BYTES:

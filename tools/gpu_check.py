@@ -15,10 +15,11 @@ BUDGET = 600  # seconds, with the build
 SPARE = 10  # of them for the report
 
 # In order of importance: what the goals are about, then both ends of the sizes.
-MEASURED = [("v7-1.5b", "fp16"), ("v7-7.2b", "fp16"), ("v7-1.5b", "fp16i8"), ("v7-1.5b", "fp16i4"), ("v7-0.4b", "fp16"),
+MEASURED = [("v7-1.5b", "fp16"), ("v7-7.2b", "fp16"), ("v7-1.5b", "fp16i8"), ("v7-1.5b", "fp16i4"),
+            ("v7-1.5b", "fp16", "--fp16-state"), ("v7-0.4b", "fp16"),
             ("v7-0.1b", "fp16"), ("v7-2.9b", "fp16"), ("v7-7.2b", "fp16i8"), ("v7-7.2b", "fp16i4"), ("v7-0.4b", "fp16i8"),
             ("v7-0.4b", "fp16i4"), ("v7-0.1b", "fp16i8"), ("v7-0.1b", "fp16i4"), ("v7-2.9b", "fp16i8"), ("v7-2.9b", "fp16i4")]
-BEFORE_SANITIZER = 4  # of them
+BEFORE_SANITIZER = 5  # of them
 
 WORK = ["--decode", "64", "--batch", "8,32,128,320", "--prefill", "1024,32x1024", "--repeat", "3"]
 
@@ -49,9 +50,9 @@ def steps(build, sanitizer):
         return Step("sanitizer", tool, [sanitizer, "--tool", tool, *SANITIZER, build / "tests/cuda/cuda_tests", "--gtest_brief=1",
                                         KERNEL_TESTS], 90)
 
-    def speed(model, type_):
-        return Step("speed", f"{model} {type_}",
-                    [build / "tools/rwkv-bench", "--synthetic", model, "--strategy", f"cuda {type_}", "--json", *WORK], 90)
+    def speed(model, type_, *flags):
+        return Step("speed", " ".join([model, type_, *flags]),
+                    [build / "tools/rwkv-bench", "--synthetic", model, "--strategy", f"cuda {type_}", *flags, "--json", *WORK], 90)
 
     yield from map(tests, ["cuda_tests", "cuda_engine_tests"])
     yield from (speed(*what) for what in MEASURED[:BEFORE_SANITIZER])
@@ -103,14 +104,14 @@ def size_text(row):
 
 def speed_rows(record, goals):
     """Lines of the table of speeds. What is moved: weights, and each sequence's state in and out."""
-    model, type_ = record["name"].split()
+    model, type_, *_ = record["name"].split()
     for row in record["bench"]["results"]:
         if row["what"] == "load":
             continue
         moved = row["bytes_per_token"] + row["state_bytes_per_token"]
         gb_s = moved * row["tok_s"] / 1e9
         goal = goals.get((model, type_, size_text(row)))
-        yield (f"| {model} {type_} | {size_text(row)} | {row['tok_s']:,.0f} | {f'{goal:,}' if goal else ''} | {moved / 1e6:,.1f} | "
+        yield (f"| {record['name']} | {size_text(row)} | {row['tok_s']:,.0f} | {f'{goal:,}' if goal else ''} | {moved / 1e6:,.1f} | "
                f"{gb_s:,.0f} | {100 * gb_s / row['limit_gb_s']:.0f} % | {row['gflop_s'] / 1e3:,.1f} | "
                f"{100 * row['gflop_s'] / row['limit_gflop_s']:.0f} % |")
 

@@ -50,6 +50,11 @@ struct LoadOptions {
   // Epsilon of the head norm of versions 5 to 7. Empty: the file's metadata `rwkv.head_norm_eps`, else 64e-5, which is what
   // published models are trained with. It cannot be seen in the tensors; rwkv.cpp's tiny test models of version 5 need 1e-5.
   std::optional<float> head_norm_eps = {};
+
+  // Keeps S, most of a state, in float16 on CUDA devices (versions 5 to 7): half the memory of a sequence, and half of what a
+  // step of many sequences reads for it. S is rounded after each call; what lies beyond 65504 becomes that. Sums, saved states
+  // and State::arrays() are float32 as ever. ArgumentError when no layer can.
+  bool fp16_state = false;
 };
 
 class Sampler;

@@ -93,7 +93,7 @@ void wkv(Device& device, const Batch& batch, const LinearAttention& op) {
   const std::int64_t att = op.k.n_col, size = att / op.n_head;
   pool_of(device).parallel_for(batch.n_seq * op.n_head, [&](std::int64_t task) {
     const std::int64_t seq = task / op.n_head, c = task % op.n_head * size, end = batch.offsets[seq + 1];
-    float* const s = op.s[seq] + c * size;
+    float* const s = op.s.floats(seq) + c * size;
     for (std::int64_t row = batch.offsets[seq]; row < end; ++row) {
       const std::int64_t at = row * att + c;
       const std::int64_t ahead = row + kAhead < end ? kAhead * att : 0;

@@ -285,7 +285,7 @@ void wkv(Device& device, const Batch& batch, const Wkv7& op) {
   pool_of(device).parallel_for(batch.n_seq * op.n_head, [&](std::int64_t task) {
     const std::int64_t seq = task / op.n_head, c = task % op.n_head * size;
     const std::int64_t first = batch.offsets[seq], end = batch.offsets[seq + 1];
-    float* const s = op.s[seq] + c * size;
+    float* const s = op.s.floats(seq) + c * size;
     if (end - first >= kFewTokens && size <= kMostKeys) return many_steps(op, first, end, c, s);
     for (std::int64_t row = first; row < end; ++row) {
       const std::int64_t at = row * att + c;
@@ -327,7 +327,7 @@ void few_tokens(Device& device, const Batch& batch, const DeltaRule& op) {
     const std::int64_t seq = task / op.n_head, c = task % op.n_head * size;
     for (std::int64_t row = batch.offsets[seq]; row < batch.offsets[seq + 1]; ++row) {
       prepare_head(before, row * att + c, c, size);
-      step(token_at(recurrence, row * att + c), size, op.s[seq] + c * size);
+      step(token_at(recurrence, row * att + c), size, op.s.floats(seq) + c * size);
       output_head(after, row * att + c, c, size);
     }
   });

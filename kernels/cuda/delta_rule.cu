@@ -11,6 +11,7 @@
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/rwkv7.h"
 #include "kernels/cuda/rwkv7_state.h"
+#include "kernels/cuda/state.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -105,15 +106,17 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
   const bool prepares = thread < 32;
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
   const int begin = batch.offsets[blockIdx.x], end = batch.offsets[blockIdx.x + 1];
-  float* const state = op.s[blockIdx.x] + (channel + own) * kSize + 4 * lane;
+  const StateOfSequence state(op.s, blockIdx.x, (channel + own) * kSize + 4 * lane);
   typename Few::Weights head{};  // of the first warp
   if (prepares) head.load(op, channel);
-  for (int i = lane; i < kRows * kSize / 32; i += kLanes) prefetch(state - 4 * lane + 32 * i);
+  for (int i = lane * state.numbers_in_line(); i < kRows * kSize; i += kLanes * state.numbers_in_line()) {
+    state.prefetch_line(i - 4 * lane);
+  }
   take_over();
   if (begin == end) return;
   float4 s[kRows][kVectors];
   UNROLL for (int x = 0; x < kRows; ++x) {
-    UNROLL for (int q = 0; q < kVectors; ++q) s[x][q] = vector_at(state + x * kSize + 4 * kLanes * q);
+    UNROLL for (int q = 0; q < kVectors; ++q) s[x][q] = state.get<float4>(x * kSize + 4 * kLanes * q);
   }
   for (int row = begin; row < end; ++row) {
     const std::int64_t at = row * att + channel;
@@ -145,7 +148,7 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
     if (prepares) Few::store(now, head, op.eps, op.out.data + at);
   }
   UNROLL for (int x = 0; x < kRows; ++x) {
-    UNROLL for (int q = 0; q < kVectors; ++q) vector_at(state + x * kSize + 4 * kLanes * q) = s[x][q];
+    UNROLL for (int q = 0; q < kVectors; ++q) state.set(x * kSize + 4 * kLanes * q, s[x][q]);
   }
 }
 

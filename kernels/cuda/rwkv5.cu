@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/state.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -64,13 +65,13 @@ __global__ void __launch_bounds__(Tile5<kSize>::kThreads) linear_attention_kerne
   const int lane = threadIdx.x % kValues, group = threadIdx.x / kValues, value = static_cast<int>(blockIdx.z) * kValues;
   const int begin = batch.offsets[blockIdx.x], n_token = batch.offsets[blockIdx.x + 1] - begin;
   const std::int64_t first = begin, att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
-  float* const state = op.s[blockIdx.x] + (channel + group * kKeys) * kSize + value + lane;
+  const StateOfSequence state(op.s, blockIdx.x, (channel + group * kKeys) * kSize + value + lane);
   take_over();
   if (n_token <= 0) return;
   Tile::load(stage[0], op, first, channel, value, n_token);
 
   float s[kKeys], u[kKeys];
-  for (int i = 0; i < kKeys; ++i) s[i] = state[i * kSize], u[i] = op.u[channel + group * kKeys + i];
+  for (int i = 0; i < kKeys; ++i) s[i] = state.get<float>(i * kSize), u[i] = op.u[channel + group * kKeys + i];
 
   for (int done = 0; done < n_token; done += kTokens) {
     const Stage& now = stage[done / kTokens % 2];
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(Tile5<kSize>::kThreads) linear_attention_kerne
     }
   }
 
-  for (int i = 0; i < kKeys; ++i) state[i * kSize] = s[i];
+  for (int i = 0; i < kKeys; ++i) state.set(i * kSize, s[i]);
 }
 
 // Heads of any size: a thread takes a column of the state, which stays where it is.
@@ -111,13 +112,17 @@ __global__ void __launch_bounds__(kThreads) any_size_kernel(Batch batch, LinearA
   take_over();
   if (value >= n) return;
   const std::int64_t channel = std::int64_t{blockIdx.y} * n;
-  float* const s = op.s[blockIdx.x] + channel * n + value;
+  const StateOfSequence state(op.s, blockIdx.x, channel * n + value);
   for (int row = batch.offsets[blockIdx.x]; row < batch.offsets[blockIdx.x + 1]; ++row) {
     const std::int64_t at = row * op.k.n_col + channel;
     const float *const r = op.r.data + at, *const k = op.k.data + at, *const w = op.w + row * op.w_stride + channel;
     const float v = op.v.data[at + value];
     float y = 0.0f;
-    for (int i = 0; i < n; ++i) attend(s[std::int64_t{i} * n], y, r[i], w[i], k[i], v, op.u[channel + i]);
+    for (int i = 0; i < n; ++i) {
+      float s = state.get<float>(i * n);
+      attend(s, y, r[i], w[i], k[i], v, op.u[channel + i]);
+      state.set(i * n, s);
+    }
     op.out.data[at + value] = y;
   }
 }

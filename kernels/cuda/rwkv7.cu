@@ -14,6 +14,7 @@
 #include "kernels/cuda/warp.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/rwkv7_state.h"
+#include "kernels/cuda/state.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -174,12 +175,12 @@ __global__ void __launch_bounds__(kThreads) wkv7_kernel(Batch batch, Wkv7 op) {
   const int value = static_cast<int>(blockIdx.z) * Tile::kValues;
   const int begin = batch.offsets[blockIdx.x], n_token = batch.offsets[blockIdx.x + 1] - begin;
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize, first = begin * att + channel;
-  float* const state = op.s[blockIdx.x] + (channel + value + own) * kSize + 4 * lane;
+  const StateOfSequence state(op.s, blockIdx.x, (channel + value + own) * kSize + 4 * lane);
   if (n_token <= 0) return;
   Tile::load(stage[0], op, first, value, n_token);
   float4 s[kRows][kVectors];
   for (int x = 0; x < kRows; ++x) {
-    for (int q = 0; q < kVectors; ++q) s[x][q] = vector_at(state + x * kSize + 4 * kLanes * q);
+    for (int q = 0; q < kVectors; ++q) s[x][q] = state.get<float4>(x * kSize + 4 * kLanes * q);
   }
 
   // Of this token, S kk; of the one before, out: summed over lanes together, one's latency hides the other's.
@@ -222,7 +223,7 @@ __global__ void __launch_bounds__(kThreads) wkv7_kernel(Batch batch, Wkv7 op) {
   store_out();
 
   for (int x = 0; x < kRows; ++x) {
-    for (int q = 0; q < kVectors; ++q) vector_at(state + x * kSize + 4 * kLanes * q) = s[x][q];
+    for (int q = 0; q < kVectors; ++q) state.set(x * kSize + 4 * kLanes * q, s[x][q]);
   }
 }
 
@@ -232,16 +233,17 @@ __global__ void __launch_bounds__(kThreads) wkv7_any_size_kernel(Batch batch, Wk
   const int value = static_cast<int>(blockIdx.z) * kWarps + static_cast<int>(threadIdx.x) / 32;
   if (value >= n) return;
   const std::int64_t channel = std::int64_t{blockIdx.y} * n;
-  float* const s = op.s[blockIdx.x] + (channel + value) * n;
+  const StateOfSequence state(op.s, blockIdx.x, (channel + value) * n);
   for (int row = batch.offsets[blockIdx.x]; row < batch.offsets[blockIdx.x + 1]; ++row) {
     const std::int64_t at = row * op.k.n_col + channel;
     float removed = 0.0f, y = 0.0f;
-    for (int j = lane; j < n; j += 32) removed += s[j] * op.kk.data[at + j];
+    for (int j = lane; j < n; j += 32) removed += state.get<float>(j) * op.kk.data[at + j];
     removed = warp_sum(removed);
     const float v = op.v.data[at + value];
     for (int j = lane; j < n; j += 32) {
-      s[j] = s[j] * op.w.data[at + j] - removed * op.b.data[at + j] + v * op.k.data[at + j];
-      y += s[j] * op.r.data[at + j];
+      const float s = state.get<float>(j) * op.w.data[at + j] - removed * op.b.data[at + j] + v * op.k.data[at + j];
+      state.set(j, s);
+      y += s * op.r.data[at + j];
     }
     y = warp_sum(y);
     if (lane == 0) op.out.data[at + value] = y;

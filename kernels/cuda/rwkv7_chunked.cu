@@ -20,6 +20,7 @@
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/rwkv7.h"
+#include "kernels/cuda/state.h"
 
 namespace rwkv::cuda {
 namespace {
@@ -223,14 +224,14 @@ struct StateWarps {
       }
     }
   }
-  __device__ void load(const float* state) {
+  __device__ void load(const StateOfSequence& state) {
     each_two([&](float* two, int at) {
-      const float2 from = *reinterpret_cast<const float2*>(state + at);
+      const float2 from = state.get<float2>(at);
       two[0] = from.x, two[1] = from.y;
     });
   }
-  __device__ void store(float* state) {
-    each_two([&](const float* two, int at) { *reinterpret_cast<float2*>(state + at) = {two[0], two[1]}; });
+  __device__ void store(const StateOfSequence& state) {
+    each_two([&](const float* two, int at) { state.set(at, float2{two[0], two[1]}); });
   }
 
   __device__ void fetch(const Wkv7& op, const Place& place, int chunk) {
@@ -339,7 +340,7 @@ __global__ void __launch_bounds__(kThreads) wkv7_chunked_kernel(Batch batch, Wkv
   if (n_token <= 0) return;
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
   const Place place{n_token, begin * att + channel, att, static_cast<int>(blockIdx.z) * 16 * kTiles};
-  float* const state = op.s[blockIdx.x] + (channel + place.value) * kSize;
+  const StateOfSequence state(op.s, blockIdx.x, (channel + place.value) * kSize);
   const int warp = static_cast<int>(threadIdx.x) / 32, n_chunk = (n_token + kChunk - 1) / kChunk;
   const bool has_state = warp < kStateWarps, makes_chunks = !has_state && warp < kStateWarps + kChunkWarps;
 

@@ -63,6 +63,7 @@ const KernelTable& table() {
   static const KernelTable table{.name = "CUDA",
                                  .rounds_x = true,
                                  .round_rows = kRoundRows,
+                                 .half_states = true,
                                  .common = {.embed = on_stream<embed>,
                                             .layer_norm = on_stream<layer_norm>,
                                             .norm_shift = on_stream<norm_shift>,

@@ -62,6 +62,7 @@ struct ModelHandle : Constructed {
   std::string path, strategy;
   int threads = 0;
   std::optional<float> head_norm_eps;
+  bool fp16_state = false;
 
   [[nodiscard]] const Model& open() const;  // throws ArgumentError when closed
 };

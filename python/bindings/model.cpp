@@ -26,10 +26,10 @@ py::object progress_function(const py::object& progress) {
 }
 
 std::shared_ptr<ModelHandle> load(const std::filesystem::path& path, const std::string& strategy, int threads,
-                                  const py::object& progress, std::optional<float> head_norm_eps) {
+                                  const py::object& progress, std::optional<float> head_norm_eps, bool fp16_state) {
   const py::object report = progress_function(progress);
   const Poll poll = poll_signals();
-  LoadOptions options{.threads = threads, .head_norm_eps = head_norm_eps};
+  LoadOptions options{.threads = threads, .head_norm_eps = head_norm_eps, .fp16_state = fp16_state};
   options.progress = [&](std::int64_t done, std::int64_t total) {
     if (poll) poll();
     if (report.is_none()) return;
@@ -41,6 +41,7 @@ std::shared_ptr<ModelHandle> load(const std::filesystem::path& path, const std::
   handle->strategy = strategy;
   handle->threads = threads;
   handle->head_norm_eps = head_norm_eps;
+  handle->fp16_state = fp16_state;
   const py::gil_scoped_release release;
   handle->model.emplace(path, strategy, options);
   return handle;
@@ -131,7 +132,7 @@ const Model& ModelHandle::open() const {
   return *model;
 }
 
-#define RWKV_MODEL_SIGNATURE "path, strategy='auto', *, threads=0, progress=None, head_norm_eps=None"
+#define RWKV_MODEL_SIGNATURE "path, strategy='auto', *, threads=0, progress=None, head_norm_eps=None, fp16_state=False"
 
 void register_model(py::module_& m) {
   py::class_<Memory> memory(m, "Memory", "Bytes of memory; see Model.memory.", py::is_final(), plain_type());
@@ -153,6 +154,7 @@ strategy: where layers run and in which type: "cpu fp32", "cpu bf16 *20 -> cpu f
 threads: CPU threads of one forward; 0: one per core this process may use.
 progress: a function called with (bytes done, bytes in all) while loading, or True for a tqdm bar if tqdm is installed.
 head_norm_eps: of versions 5 to 7 when it is not the published models' 64e-5; it cannot be seen in a file.
+fp16_state: keep states on CUDA devices in float16 (versions 5 to 7): half the memory of a sequence.
 
 Raises MissingFileError, FileError, CheckpointError, StrategyError, DeviceError, OutOfMemoryError. Ctrl-C ends the loading.
 
@@ -163,7 +165,7 @@ Raises MissingFileError, FileError, CheckpointError, StrategyError, DeviceError,
 )",
       py::is_final(), plain_type())
       .def(py::init(&load), py::arg("path"), py::arg("strategy") = "auto", py::kw_only(), py::arg("threads") = 0,
-           py::arg("progress") = py::none(), py::arg("head_norm_eps") = py::none(),
+           py::arg("progress") = py::none(), py::arg("head_norm_eps") = py::none(), py::arg("fp16_state") = false,
            "__init__(self, " RWKV_MODEL_SIGNATURE ")\n--\n\n")
       .def_readonly("path", &ModelHandle::path, "The checkpoint, as it was given.")
       .def_readonly("strategy", &ModelHandle::strategy, "As it was given.")
@@ -241,14 +243,13 @@ True
              (void)self.open();
              return py::make_tuple(py::module_::import("rwkvcpp._pickle").attr("model"),
                                    py::make_tuple(std::filesystem::absolute(self.path).string(), self.strategy, self.threads,
-                                                  self.head_norm_eps));
+                                                  self.head_norm_eps, self.fp16_state));
            })
       .def("__repr__", &describe);
   m.def(
       "_model",
-      [](const std::filesystem::path& path, const std::string& strategy, int threads, std::optional<float> head_norm_eps) {
-        return load(path, strategy, threads, py::none(), head_norm_eps);
-      },
+      [](const std::filesystem::path& path, const std::string& strategy, int threads, std::optional<float> head_norm_eps,
+         bool fp16_state) { return load(path, strategy, threads, py::none(), head_norm_eps, fp16_state); },
       "For pickle.");
 }
 

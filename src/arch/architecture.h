@@ -17,7 +17,7 @@ namespace rwkv {
 
 class Pass;
 
-// One array of a block's state, float32.
+// One array of a block's state.
 struct Slot {
   std::string name;
   std::vector<std::int64_t> shape;
@@ -28,6 +28,8 @@ struct Slot {
     for (const std::int64_t size : shape) n *= size;
     return n;
   }
+  // S of versions 5 to 7.
+  [[nodiscard]] bool is_matrix() const { return shape.size() == 3; }
 };
 
 // One layer: its weights and the two steps x = x + TimeMix(...), x = x + ChannelMix(...) on the pass's residual stream.

@@ -24,14 +24,15 @@ struct Norm {
 class Pass {
  public:
   // residual: [R, C]; first_v: [R, A], or empty where the version has none.
-  Pass(Device& device, Workspace& workspace, const Poll& poll, const Batch& batch, Rows residual, Rows first_v)
-      : x(residual), v_first(first_v), device_(device), workspace_(workspace), poll_(poll), batch_(batch) {}
+  // s_type: of the states' S on the device.
+  Pass(Device& device, Workspace& workspace, const Poll& poll, const Batch& batch, DType s_type, Rows residual, Rows first_v)
+      : x(residual), v_first(first_v), device_(device), workspace_(workspace), poll_(poll), batch_(batch), s_type_(s_type) {}
 
   const Rows x;        // [R, C], the residual stream
   const Rows v_first;  // [R, A], what layer 0 hands to the others (version 7)
 
   // Runs one block on its slots of the state: n_slot times n_seq pointers, on the device.
-  void run(const Block& block, float* const* slots) {
+  void run(const Block& block, void* const* slots) {
     slots_ = slots;
     const Workspace::Mark mark = workspace_.mark();
     block.run(*this);
@@ -42,8 +43,11 @@ class Pass {
   [[nodiscard]] Device& device() const { return device_; }
   [[nodiscard]] const Batch& batch() const { return batch_; }
 
-  // Slot i of the current block: [n_seq] pointers.
-  [[nodiscard]] float* const* slot(int i) const { return slots_ + i * batch_.n_seq; }
+  // Slot i of the current block, of float32: [n_seq] pointers.
+  [[nodiscard]] float* const* slot(int i) const { return reinterpret_cast<float* const*>(slots_ + i * batch_.n_seq); }
+
+  // The slot of S.
+  [[nodiscard]] StateArrays s(int i) const { return {slots_ + i * batch_.n_seq, s_type_}; }
 
   // Undefined contents; valid until the block ends.
   [[nodiscard]] Rows rows(std::int64_t n_col) { return workspace_.rows(batch_.n_row, n_col); }
@@ -75,7 +79,8 @@ class Pass {
   Workspace& workspace_;
   const Poll& poll_;
   Batch batch_;
-  float* const* slots_ = nullptr;
+  DType s_type_;
+  void* const* slots_ = nullptr;
 };
 
 }  // namespace rwkv

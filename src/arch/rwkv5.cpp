@@ -76,7 +76,7 @@ struct TimeMix5 {
                    {.x = xr, .weight = receptance, .out = r}});
     }
     const Rows y = pass.rows(k.n_col);
-    pass.kernels().rwkv5->wkv(pass.device(), pass.batch(), {n_head, r, k, v, decay, 0, bonus, pass.slot(kS), y});
+    pass.kernels().rwkv5->wkv(pass.device(), pass.batch(), {n_head, r, k, v, decay, 0, bonus, pass.s(kS), y});
     pass.kernels().common.head_norm(pass.device(), {y, n_head, ln_x.weight, ln_x.bias, head_norm_eps, g.data, y});
     pass.matmul({{.x = y, .weight = output, .out = pass.x, .add = true}});
   }

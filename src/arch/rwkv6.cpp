@@ -97,7 +97,7 @@ struct TimeMix6 {
     pass.matmul({{.x = w_low, .weight = time_decay_w2, .out = w, .bias = time_decay}});
     pass.kernels().rwkv6->decay(pass.device(), w);
     const Rows y = pass.rows(k.n_col);
-    pass.kernels().rwkv6->wkv(pass.device(), pass.batch(), {n_head, r, k, v, w.data, w.n_col, time_faaaa, pass.slot(kS), y});
+    pass.kernels().rwkv6->wkv(pass.device(), pass.batch(), {n_head, r, k, v, w.data, w.n_col, time_faaaa, pass.s(kS), y});
     pass.kernels().common.head_norm(pass.device(), {y, n_head, ln_x.weight, ln_x.bias, head_norm_eps, g.data, y});
     pass.matmul({{.x = y, .weight = output, .out = pass.x, .add = true}});
   }

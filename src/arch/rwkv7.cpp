@@ -98,7 +98,7 @@ struct TimeMix7 {
                                       .weight = ln_x.weight,
                                       .bias = ln_x.bias,
                                       .eps = head_norm_eps,
-                                      .s = pass.slot(kS),
+                                      .s = pass.s(kS),
                                       .out = y});
     pass.matmul({{.x = y, .weight = output, .out = pass.x, .add = true}});
   }

@@ -23,10 +23,11 @@ def report(records, card="Some Card"):
 class Steps(Case):
     def test_tests_come_first_then_what_the_goals_are_about(self):
         names = [step.name for step in gpu_check.steps(self.folder, "compute-sanitizer")]
-        self.assertEqual(names[:6], ["cuda_tests", "cuda_engine_tests", "v7-1.5b fp16", "v7-7.2b fp16", "v7-1.5b fp16i8", "v7-1.5b fp16i4"])
-        self.assertEqual(names[6:8], ["memcheck", "racecheck"])
+        self.assertEqual(names[:7], ["cuda_tests", "cuda_engine_tests", "v7-1.5b fp16", "v7-7.2b fp16", "v7-1.5b fp16i8", "v7-1.5b fp16i4",
+                                     "v7-1.5b fp16 --fp16-state"])
+        self.assertEqual(names[7:9], ["memcheck", "racecheck"])
         speeds = [f"v7-{size} {type_}" for size in ("0.1b", "0.4b", "1.5b", "2.9b", "7.2b") for type_ in ("fp16", "fp16i8", "fp16i4")]
-        self.assertEqual(sorted(names[2:6] + names[8:]), sorted(speeds))
+        self.assertEqual(sorted(names[2:7] + names[9:]), sorted([*speeds, "v7-1.5b fp16 --fp16-state"]))
         self.assertNotIn("memcheck", [step.name for step in gpu_check.steps(self.folder, None)])
 
     def test_what_takes_too_long_and_what_comes_after_the_end_is_cut(self):

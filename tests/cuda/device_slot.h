@@ -1,34 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 // An array of each sequence of a test's ragged batch (kernels/ragged.h) on the device, and an array of pointers to them.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cuda/device_array.h"
+#include "kernels/half.h"
+#include "kernels/tensor.h"
 
 namespace rwkv::test {
 
+using Arrays = std::vector<std::vector<float>>;
+
+// What a state of float16 keeps of them.
+inline Arrays halves(Arrays arrays) {
+  for (auto& values : arrays) {
+    for (float& x : values) x = f16_to_f32(f32_to_f16(std::clamp(x, -65504.0f, 65504.0f)));
+  }
+  return arrays;
+}
+
 class DeviceSlot {
  public:
-  explicit DeviceSlot(const std::vector<std::vector<float>>& arrays) {
-    std::vector<float*> at;
-    for (const auto& values : arrays) at.push_back(arrays_.emplace_back(new DeviceArray<float>(values))->data());
-    pointers_ = std::make_unique<DeviceArray<float*>>(at);
+  explicit DeviceSlot(const Arrays& arrays, DType type = DType::f32) : type_(type) {
+    std::vector<void*> at;
+    for (const auto& values : arrays) at.push_back(arrays_.emplace_back(new DeviceArray<std::byte>(bytes_of(values)))->data());
+    pointers_ = std::make_unique<DeviceArray<void*>>(at);
   }
-  [[nodiscard]] std::vector<float*> pointers() const { return pointers_->values(); }  // to the arrays, on the host
+  // To the arrays, on the host.
+  [[nodiscard]] std::vector<float*> pointers() const {
+    std::vector<float*> at;
+    for (const auto& array : arrays_) at.push_back(reinterpret_cast<float*>(array->data()));
+    return at;
+  }
 
-  [[nodiscard]] float* const* data() const { return pointers_->data(); }
+  [[nodiscard]] float* const* data() const { return reinterpret_cast<float* const*>(pointers_->data()); }
+  [[nodiscard]] StateArrays states() const { return {pointers_->data(), type_}; }
+
   // After all work that the device was given.
-  [[nodiscard]] std::vector<std::vector<float>> values() const {
-    std::vector<std::vector<float>> all;
-    for (const auto& array : arrays_) all.push_back(array->values());
+  [[nodiscard]] Arrays values() const {
+    Arrays all;
+    for (const auto& array : arrays_) all.push_back(values_of(array->values()));
     return all;
   }
 
  private:
-  std::vector<std::unique_ptr<DeviceArray<float>>> arrays_;
-  std::unique_ptr<DeviceArray<float*>> pointers_;
+  [[nodiscard]] std::vector<std::byte> bytes_of(const std::vector<float>& values) const {
+    if (type_ == DType::f32) return copied<std::byte>(values);
+    std::vector<std::uint16_t> numbers;
+    for (const float x : values) numbers.push_back(f32_to_f16(x));
+    return copied<std::byte>(numbers);
+  }
+  [[nodiscard]] std::vector<float> values_of(const std::vector<std::byte>& bytes) const {
+    if (type_ == DType::f32) return copied<float>(bytes);
+    std::vector<float> values;
+    for (const std::uint16_t x : copied<std::uint16_t>(bytes)) values.push_back(f16_to_f32(x));
+    return values;
+  }
+  template <class To, class From>
+  static std::vector<To> copied(const std::vector<From>& from) {
+    std::vector<To> to(from.size() * sizeof(From) / sizeof(To));
+    std::ranges::copy(std::as_bytes(std::span(from)), std::as_writable_bytes(std::span(to)).begin());
+    return to;
+  }
+
+  DType type_;
+  std::vector<std::unique_ptr<DeviceArray<std::byte>>> arrays_;
+  std::unique_ptr<DeviceArray<void*>> pointers_;
 };
 
 }  // namespace rwkv::test

@@ -11,12 +11,12 @@ namespace rwkv::test {
 // The inputs on the device.
 class DeviceWkv7 {
  public:
-  explicit DeviceWkv7(const WkvInputs& in) : in_(in), s_(in.ragged.arrays[0]), out_(in.out) {}
+  explicit DeviceWkv7(const WkvInputs& in, DType state = DType::f32) : in_(in), s_(in.ragged.arrays[0], state), out_(in.out) {}
 
   [[nodiscard]] Batch batch() const { return {in_.ragged.n_seq(), in_.ragged.n_row(), offsets_.data()}; }
   [[nodiscard]] Wkv7 op() const {
     const auto rows = [&](const DeviceArray<float>& x) { return Rows{x.data(), in_.ragged.n_row(), in_.att}; };
-    return {in_.att / in_.size, rows(r_), rows(w_), rows(k_), rows(v_), rows(kk_), rows(b_), s_.data(), rows(out_)};
+    return {in_.att / in_.size, rows(r_), rows(w_), rows(k_), rows(v_), rows(kk_), rows(b_), s_.states(), rows(out_)};
   }
   void read(WkvInputs& in) const { in.out = out_.values(), in.ragged.arrays[0] = s_.values(); }
 
@@ -27,5 +27,20 @@ class DeviceWkv7 {
   DeviceSlot s_;
   DeviceArray<float> out_;
 };
+
+// Of `launch(stream, batch, op)` a state of float16 is what float16 keeps of one of float32, and nothing else differs.
+template <class Launch>
+void expect_half_states(WkvInputs in, const Launch& launch) {
+  make_contracting(in);
+  in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
+  in.v[0] = 1e8f, in.v[in.size + 1] = -1e8f;  // more than float16 can hold
+  WkvInputs half = in;
+  const DeviceWkv7 floats(in), of_half(half, DType::f16);
+  launch(nullptr, floats.batch(), floats.op());
+  launch(nullptr, of_half.batch(), of_half.op());
+  floats.read(in), of_half.read(half);
+  EXPECT_EQ(half.out, in.out) << in.size;
+  EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << in.size;
+}
 
 }  // namespace rwkv::test

@@ -126,6 +126,11 @@ TEST_P(CudaChunkedWkv, CarriesTheStateOfTheOtherKernelOnAndBack) {
   expect_wkv7(in, start);
 }
 
+TEST_P(CudaChunkedWkv, RoundsHalfStatesWhenACallEnds) {
+  expect_half_states({1, 64, {33}},
+                     [](auto stream, const auto& batch, const auto& op) { cuda::wkv7_chunked(stream, GetParam(), batch, op); });
+}
+
 TEST_P(CudaChunkedWkv, PassesNanOnInItsHeadFromItsChunk) {
   WkvInputs in(2, 64, {2, 40});
   in.k[(2 + 20) * in.att + 64 + 7] = kNan;  // of head 1 in the second chunk of the second sequence

@@ -117,6 +117,22 @@ TEST(CudaRwkv7, WkvPassesNanOnInItsHeadFromItsRow) {
   }
 }
 
+// Heads of 20 are read and rounded at every token.
+TEST(CudaRwkv7, WkvRoundsHalfStatesWhenACallEnds) {
+  for (const std::int64_t size : {20, 32, 64, 128}) {
+    ASSERT_NO_FATAL_FAILURE(expect_half_states({2, size, {1, size == 20 ? 1 : 9}}, cuda::wkv7_serial)) << size;
+  }
+}
+
+TEST(CudaRwkv7, WkvKeepsNanInAHalfState) {
+  WkvInputs in(1, 64, {2});
+  in.v[7] = kNan;
+  const DeviceWkv7 on_device(in, DType::f16);
+  cuda::wkv7_serial(nullptr, on_device.batch(), on_device.op());
+  on_device.read(in);
+  for (int i = 0; i < 64 * 64; ++i) EXPECT_EQ(std::isnan(in.ragged.arrays[0][0][i]), i / 64 == 7) << i;
+}
+
 TEST(CudaRwkv7, WkvOfAGraphEqualsThatOfAStream) {
   WkvInputs in(2, 64, {3}), captured(2, 64, {3});
   for (int i = 0; i < 2; ++i) wkv(in);
@@ -159,14 +175,14 @@ TEST(CudaRwkv7, OutputKeepsNanInItsHead) {
   for (int i = 0; i < 120; ++i) EXPECT_EQ(std::isnan(out[i]), i >= 20 && i < 40) << i;
 }
 
-void delta_rule(DeltaRuleInputs& in) {
+void delta_rule(DeltaRuleInputs& in, DType state = DType::f32) {
   const Floats r(in.r), w(in.w), k(in.k), v(in.v), a(in.a), g(in.g), kk(in.kk), v_first(in.v_first), v_mix(in.v_mix);
   const Floats k_k(in.k_k), k_a(in.k_a), r_k(in.r_k), weight(in.weight), bias(in.bias), out(in.out);
-  const DeviceSlot s(in.ragged.arrays[0]);
+  const DeviceSlot s(in.ragged.arrays[0], state);
   const DeviceArray<std::int32_t> offsets(in.ragged.offsets);
   DeltaRule op = in.op();
   op.r.data = r.data(), op.w.data = w.data(), op.k.data = k.data(), op.v.data = v.data(), op.a.data = a.data();
-  op.g.data = g.data(), op.kk.data = kk.data(), op.out.data = out.data(), op.s = s.data();
+  op.g.data = g.data(), op.kk.data = kk.data(), op.out.data = out.data(), op.s = s.states();
   if (!in.first_layer) op.v_first = v_first.data(), op.v_mix = v_mix.data();
   op.k_k = k_k.data(), op.k_a = k_a.data(), op.r_k = r_k.data(), op.weight = weight.data(), op.bias = bias.data();
   cuda::delta_rule(nullptr, {in.ragged.n_seq(), in.ragged.n_row(), offsets.data()}, op);
@@ -189,6 +205,18 @@ TEST(CudaRwkv7, FewTokensEqualPlainLoops) {
 
 TEST(CudaRwkv7, OneTokenOfEachSequenceEqualsPlainLoops) {
   ASSERT_NO_FATAL_FAILURE(expect_delta_rule_equals_plain_loops({1, 64, {1, 1, 0, 1}}));
+}
+
+TEST(CudaRwkv7, FewTokensRoundHalfStatesWhenACallEnds) {
+  for (const std::int64_t size : {32, 64}) {
+    DeltaRuleInputs in(2, size, {1, 3}, false);
+    in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
+    in.v[0] = 1e8f;  // more than float16 can hold
+    DeltaRuleInputs half = in;
+    delta_rule(in), delta_rule(half, DType::f16);
+    EXPECT_EQ(half.out, in.out) << size;
+    EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << size;
+  }
 }
 
 // One more token than one launch takes.

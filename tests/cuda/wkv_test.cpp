@@ -21,14 +21,14 @@ void wkv(Wkv4Inputs& in) {
   in.out = out.values(), in.ragged.arrays = {aa.values(), bb.values(), pp.values()};
 }
 
-void wkv(LinearInputs& in) {
+void wkv(LinearInputs& in, DType state = DType::f32) {
   const DeviceArray<std::int32_t> offsets(in.ragged.offsets);
-  const DeviceSlot s(in.ragged.arrays[0]);
+  const DeviceSlot s(in.ragged.arrays[0], state);
   const Floats r(in.r), k(in.k), v(in.v), w(in.w), u(in.u), out(in.out);
   const auto rows = [&](const Floats& x) { return Rows{x.data(), in.ragged.n_row(), in.att}; };
   cuda::linear_attention(
       nullptr, {in.ragged.n_seq(), in.ragged.n_row(), offsets.data()},
-      {in.att / in.size, rows(r), rows(k), rows(v), w.data(), in.op.w_stride, u.data(), s.data(), rows(out)});
+      {in.att / in.size, rows(r), rows(k), rows(v), w.data(), in.op.w_stride, u.data(), s.states(), rows(out)});
   in.out = out.values(), in.ragged.arrays[0] = s.values();
 }
 
@@ -116,6 +116,19 @@ TEST(CudaWkv, Version6EqualsPlainLoopsOverManyTokensAtBothEndsOfTheDecay) {
     LinearInputs in(1, 64, true, {100});
     std::ranges::fill(in.w, decay);
     ASSERT_NO_FATAL_FAILURE(expect_equals_plain_loops(in, decay == 1.0f ? 1e-5 : 2e-6)) << decay;
+  }
+}
+
+// Heads of 20 are read and rounded at every token.
+TEST(CudaWkv, HalfStatesAreRoundedWhenACallEnds) {
+  for (const std::int64_t size : {20, 32, 64, 128}) {
+    LinearInputs in(2, size, true, {1, size == 20 ? 1 : 9});
+    in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
+    in.v[0] = 1e8f, in.v[size + 1] = -1e8f;  // more than float16 can hold
+    LinearInputs half = in;
+    wkv(in), wkv(half, DType::f16);
+    EXPECT_EQ(half.out, in.out) << size;
+    EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << size;
   }
 }
 

@@ -126,10 +126,10 @@ def callables(state, folder):
         "stream": lambda v: list(pipeline.stream(v, 1)), "keywords": lambda v: model.forward(1, **{ascii(v)[:50]: v}),
         "_state": lambda v: _core._state(v, v, v, v),
         "_state.list": lambda v: _core._state(state.__reduce__()[1][0], 1, 2, [v] * 12),
-        "_model": lambda v: _core._model(v, v, 1, v), "_tokenizer": lambda v: _core._tokenizer(v, v),
+        "_model": lambda v: _core._model(v, v, 1, v, v), "_tokenizer": lambda v: _core._tokenizer(v, v),
         "_config": lambda v: _core._config(v), "_config.items": lambda v: _core._config((v,) * 10),
     }
-    for name in ("threads", "progress", "head_norm_eps"):
+    for name in ("threads", "progress", "head_norm_eps", "fp16_state"):
         found["Model." + name] = lambda v, n=name: rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32", **{n: min(v, 4) if n == "threads" and type(v) is int else v})
     for name in ("temperature", "top_p", "top_k", "min_p"):
         found["distribution." + name] = lambda v, n=name: rwkvcpp.sampling_distribution(logits, **{n: v})

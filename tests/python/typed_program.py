@@ -22,7 +22,7 @@ def models(folder: Path) -> rwkvcpp.Model:
     info: rwkvcpp.CheckpointInfo = rwkvcpp.inspect(rwkvcpp.DEMO_MODEL)
     names: list[str] = info.unused_tensors
     assert not names and info.parameters > 0 and info.bytes > 0 and info.has_tokenizer and info.format and info.type
-    model = rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32", threads=1, progress=show, head_norm_eps=None)
+    model = rwkvcpp.Model(rwkvcpp.DEMO_MODEL, "cpu fp32", threads=1, progress=show, head_norm_eps=None, fp16_state=False)
     config: rwkvcpp.ModelConfig = model.config
     sizes: tuple[int, ...] = (config.version, config.minor, config.n_layer, config.n_embd, config.n_att, config.n_ffn)
     sizes += (config.n_vocab, config.n_head, config.head_size)

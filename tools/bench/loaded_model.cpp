@@ -17,7 +17,7 @@ std::unique_ptr<Checkpoint> open(const Options& o) {
 }  // namespace
 
 LoadedModel LoadedModel::load(const Options& o, int threads) {
-  const LoadOptions options{.threads = threads, .progress = {}, .head_norm_eps = {}};
+  const LoadOptions options{.threads = threads, .progress = {}, .head_norm_eps = {}, .fp16_state = o.fp16_state};
   CheckedCheckpoint checkpoint = check_checkpoint(open(o), options);
   auto impl = load_model(checkpoint, o.strategy, options);
   const ModelCost cost = cost_of(*impl, checkpoint);

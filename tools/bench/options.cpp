@@ -59,6 +59,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv) {
       ->excludes(model);
   value("--strategy", "TEXT", o.strategy, "Device and number format, \"cpu fp16\" (docs/strategy.md)")->capture_default_str();
   value("-t,--threads", "N", o.threads, "CPU threads; 0: one per core")->check(CLI::Range(0, 4096));
+  app.add_flag("--fp16-state", o.fp16_state, "Keep states on CUDA devices in float16: half the memory of a sequence");
   auto* decode = value("--decode", "N", o.decode, "Tokens of a decode sample; 0: none");
   decode->check(CLI::Range(std::int64_t{0}, kMostTokens))->capture_default_str();
   std::vector<std::string> prefill_texts;

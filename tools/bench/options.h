@@ -20,6 +20,7 @@ struct Options {
   std::optional<std::string> synthetic;
   std::string strategy = "auto";
   int threads = 0;
+  bool fp16_state = false;
 
   // Tokens and sequences; 0: left out.
   std::int64_t decode = 32;

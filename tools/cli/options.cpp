@@ -46,6 +46,7 @@ void add_model_options(CLI::App& app, Options& o, Extra& extra) {
   model.flag("--list-devices", o.list_devices, "Print the devices a strategy can name, or why there are none, and exit");
   model.value("-t,--threads", "N", o.threads, "CPU threads; 0: one per core")->check(CLI::Range(0, 4096));
   model.value("--head-norm-eps", "E", o.head_norm_eps, "Epsilon of the head norm, where the file does not say");
+  model.flag("--fp16-state", o.fp16_state, "Keep states on CUDA devices in float16: half the memory of a sequence");
   model.value("-c,--ctx-size", "N", extra.ctx_size, "Accepted, not needed: there is no context limit");
 }
 

@@ -16,6 +16,7 @@ struct Options {
   std::string strategy = "auto";
   int threads = 0;
   std::optional<float> head_norm_eps;
+  bool fp16_state = false;
 
   // What to continue. Neither: stdin, when it is a pipe or a file. The file "-" is stdin too.
   std::optional<std::string> prompt, file;

@@ -24,6 +24,7 @@ Model load_model(const std::filesystem::path& path, const Options& options) {
   LoadOptions load;
   load.threads = options.threads;
   load.head_norm_eps = options.head_norm_eps;
+  load.fp16_state = options.fp16_state;
   load.progress = [&](std::int64_t done, std::int64_t total) {
     if (interrupted()) throw Interrupted();
     progress.update(done, total);
