@@ -39,7 +39,7 @@ cuemu_switch:
 namespace cuemu {
 namespace {
 
-constexpr std::size_t kStack = 256 * 1024, kGuardPage = 4096;
+constexpr std::size_t kStack = 256 * 1024, kGuardPage = 4096, kEntryFrames = 4096, kCacheLine = 64;
 
 #if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
 using Context = void*;
@@ -70,19 +70,25 @@ void Fiber::start(void (*entry)()) {
     if (memory == MAP_FAILED) throw std::bad_alloc();
     mprotect(memory, kGuardPage, PROT_NONE);
     stack_ = static_cast<unsigned char*>(memory) + kGuardPage;
+    // Tops at the same place of a page would all share a few lines of the first-level cache.
+    static std::size_t n_stack = 0;
+    bytes_ = kStack - n_stack++ * kCacheLine % kGuardPage;
   }
-  sanitizer::allow(stack_, kStack);  // a fiber that was given up left its frames behind
+  // A fiber that ended left the frames of its entry behind, one that was given up all of them.
+  const std::size_t left = ended_ ? kEntryFrames : bytes_;
+  sanitizer::allow(stack_ + bytes_ - left, left);
+  ended_ = false;
   entry_ = entry;
 #if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
   // What cuemu_switch pops: six registers and enter() as return address. Then the stack is as after a call.
-  auto** top = reinterpret_cast<void**>(stack_ + kStack);
+  auto** top = reinterpret_cast<void**>(stack_ + bytes_);
   *--top = nullptr;
   *--top = reinterpret_cast<void*>(&Fiber::enter);
   for (int i = 0; i < 6; ++i) *--top = nullptr;
   context_ = top;
 #else
   getcontext(&context_);
-  context_.uc_stack = {.ss_sp = stack_, .ss_flags = 0, .ss_size = kStack};
+  context_.uc_stack = {.ss_sp = stack_, .ss_flags = 0, .ss_size = bytes_};
   makecontext(&context_, &Fiber::enter, 0);
 #endif
 }
@@ -99,7 +105,7 @@ void Fiber::resume() {
   running = this;
 #if defined(__SANITIZE_ADDRESS__)
   void* my_stack = nullptr;
-  __sanitizer_start_switch_fiber(&my_stack, stack_, kStack);
+  __sanitizer_start_switch_fiber(&my_stack, stack_, bytes_);
 #endif
   switch_context(resumer, context_);
 #if defined(__SANITIZE_ADDRESS__)
@@ -118,6 +124,7 @@ void Fiber::leave([[maybe_unused]] bool for_good) {
 }
 
 void Fiber::finish() {
+  ended_ = true;
   leave(true);
   std::abort();
 }

@@ -28,8 +28,10 @@ class Fiber {
   void leave(bool for_good);
 
   unsigned char* stack_ = nullptr;
+  std::size_t bytes_ = 0;  // of it that are used
   void (*entry_)() = nullptr;
   void* asan_stack_ = nullptr;
+  bool ended_ = true;
 #if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
   void* context_ = nullptr;  // its stack pointer; all else is on the stack
 #else

@@ -52,7 +52,6 @@ enum class State : std::uint8_t { ready, at_barrier, in_meeting, done };
 struct Thread {
   Fiber fibers[kActors];
   sanitizer::Actor actors[kActors];
-  State state = State::done;
   uint3 index{};
   unsigned number = 0;
   Where where;                 // of the barrier or warp operation that it waits in
@@ -82,6 +81,7 @@ struct Grid {
   sanitizer::Order warp_orders[kActors][kMostThreads / kWarp];
 
   std::vector<std::unique_ptr<Thread>> threads;
+  State states[kMostThreads];  // theirs: apart, as all of them are looked at again and again
   std::vector<Meeting> meetings;  // [warp][kMeetings]
   std::vector<unsigned> order;    // of threads
   std::vector<std::uint64_t> block_order;
@@ -91,6 +91,7 @@ struct Grid {
 };
 Grid grid;
 Thread* current = nullptr;
+unsigned current_lane = 0;
 Launches counted;
 
 std::string text(const uint3& i) {
@@ -128,13 +129,14 @@ void run_thread() {
   } catch (const Failed&) {
   }
   sanitizer::release(stream_orders->end);
-  current->state = State::done;
+  grid.states[current->number] = State::done;
   grid.live[current->number / kWarp] &= ~(1u << lane());
   current->fibers[grid.actor()].finish();
 }
 
 void resume(Thread& thread) {
   current = &thread;
+  current_lane = thread.number % kWarp;
   threadIdx = thread.index;
   void* const scheduler = sanitizer::Actor::current();
   thread.actors[grid.actor()].act();
@@ -149,7 +151,7 @@ std::string deadlock() {
   unsigned n_done = 0;
   for (unsigned i = 0; i < grid.n_thread; ++i) {
     const Thread& thread = *grid.threads[i];
-    if (thread.state == State::done) {
+    if (grid.states[i] == State::done) {
       ++n_done;
       continue;
     }
@@ -179,7 +181,7 @@ void start_block() {
     thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     thread.number = i;
     grid.live[i / kWarp] |= 1u << i % kWarp;
-    thread.state = State::ready;
+    grid.states[i] = State::ready;
     thread.waited = false;
     thread.n_copy = thread.n_group = 0;
     thread.fibers[grid.actor()].start(run_thread);
@@ -204,11 +206,10 @@ void run_block() {
     bool progress = false;
     if (config().order == Order::random) std::shuffle(grid.order.begin(), grid.order.end(), grid.random);
     for (const unsigned i : grid.order) {
-      Thread& thread = *grid.threads[i];
-      if (thread.state != State::ready) continue;
+      if (grid.states[i] != State::ready) continue;
       progress = true;
-      resume(thread);
-      if (thread.state == State::done) --left;
+      resume(*grid.threads[i]);
+      if (grid.states[i] == State::done) --left;
       if (grid.failed) break;
     }
     if (!progress) report_in_block(deadlock());
@@ -278,7 +279,7 @@ void fail(const std::string& what, const Where& where) {
   throw Failed{};
 }
 
-unsigned lane() { return current->number % kWarp; }
+unsigned lane() { return current_lane; }
 
 unsigned barrier(bool predicate, const Where& where) {
   if (grid.n_arrived > 0 && !same(grid.barrier, where)) {
@@ -292,12 +293,12 @@ unsigned barrier(bool predicate, const Where& where) {
   sanitizer::release(grid.orders[actor][generation]);
   if (++grid.n_arrived == grid.n_thread) {
     for (unsigned i = 0; i < grid.n_thread; ++i) {
-      if (grid.threads[i]->state == State::at_barrier) grid.threads[i]->state = State::ready;
+      if (grid.states[i] == State::at_barrier) grid.states[i] = State::ready;
     }
     grid.n_arrived = 0;
     ++grid.generation;
   } else {
-    current->state = State::at_barrier;
+    grid.states[current->number] = State::at_barrier;
     current->fibers[grid.actor()].suspend();
   }
   sanitizer::acquire(grid.orders[actor][generation]);
@@ -348,13 +349,13 @@ Meeting& meet(unsigned mask, const Slot& mine, const char* operation, const Wher
   if (m.arrived == mask) {
     const unsigned warp = current->number / kWarp * kWarp;
     for (unsigned left = mask & ~(1u << lane()); left != 0; left &= left - 1) {
-      grid.threads[warp + std::countr_zero(left)]->state = State::ready;
+      grid.states[warp + std::countr_zero(left)] = State::ready;
     }
     m.arrived = 0;
     m.unread = mask;
     ++m.generation;
   } else {
-    current->state = State::in_meeting;
+    grid.states[current->number] = State::in_meeting;
     current->meeting = &m;
     current->fibers[grid.actor()].suspend();
   }

@@ -28,7 +28,7 @@ T unpack(const Slot& slot) {
 // source(lane, first, last): the lane to read from, within the segment first .. last of `width` lanes.
 template <class T, class Source>
 T shuffle(unsigned mask, T value, int width, const char* operation, const Where& where, Source source) {
-  if (width < 1 || width > 32 || !std::has_single_bit(static_cast<unsigned>(width))) {
+  if (width < 1 || width > 32 || (width & (width - 1)) != 0) {
     fail(std::string(operation) + ": width " + std::to_string(width) + " is not a power of two up to 32", where);
   }
   const Slot* const slots = exchange(mask, pack(value), operation, where);
