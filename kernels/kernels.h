@@ -25,11 +25,12 @@ struct Embed {
 
 // out = (x - mean) / sqrt(variance + eps) weight + bias, over each row; biased variance
 struct LayerNorm {
-  Rows x;               // [R, C]
+  Rows x;               // [R, C], or more rows where `rows` chooses
   const float* weight;  // [C]
   const float* bias;    // [C]
   float eps;
-  Rows out;  // [R, C]; may be x
+  Rows out;                            // [R, C]; may be x, unless `rows` chooses
+  const std::int32_t* rows = nullptr;  // [R], which of x, on the device; null: all, in order
 };
 
 enum class Activation { none, tanh, sigmoid, silu, relu_squared };

@@ -5,20 +5,11 @@
 #include <limits>
 #include <optional>
 
-#include "sampling/draw.h"
-
 namespace rwkv {
 namespace {
 
 // Rows of logits computed at once: bounds the memory for [tokens, n_vocab] results.
 constexpr std::int64_t kHeadRows = 64;
-
-template <class T>
-T* upload(Device& device, Workspace& workspace, const std::vector<T>& values) {
-  T* const memory = static_cast<T*>(workspace.allocate(values.size() * sizeof(T)));
-  device.upload(memory, values.data(), values.size() * sizeof(T));
-  return memory;
-}
 
 // From device to device, through host memory where both have their own.
 void hand_over(Device& from, Rows rows, Device& to, Rows out) {
@@ -83,90 +74,74 @@ void Model::Impl::give_back(Workspaces workspaces) const {
   if (lock) workspaces_.push_back(std::move(workspaces));
 }
 
-void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
-  if (is_step(pieces)) {
-    run_step(pieces, workspaces.front());
-  } else {
-    run_rows(pieces, workspaces, poll);
-  }
-  for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
-  for (Workspace& workspace : workspaces) workspace.release({0, 0});
+bool Model::Impl::replays_steps() const {
+  return stages.size() == 1 && !devices.front()->is_host() && std::ranges::none_of(placements, &Placement::streamed);
 }
 
-void Model::Impl::run_rows(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
-  std::vector<std::int32_t> tokens, offsets{0};
-  for (const Piece& piece : pieces) {
-    tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
-    offsets.push_back(static_cast<std::int32_t>(tokens.size()));
-  }
-  const auto n_row = static_cast<std::int64_t>(tokens.size()), n_seq = static_cast<std::int64_t>(pieces.size());
+void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
+  const Round round(pieces, config.n_vocab);
+  const bool replayed = round.is_step() && replays_steps();
+  const Poll none;
   StreamedLayers::Use streaming(streamed.get());
   std::optional<Pass> before;  // of the previous stage
   for (const Stage& stage : stages) {
     Device& device = *devices[stage.device];
     Workspace& workspace = workspaces[stage.device];
-    Pass pass(device, workspace, poll, {n_seq, n_row, upload(device, workspace, offsets)}, state_layout->matrix_type(device),
-              workspace.rows(n_row, config.n_embd),
-              architecture->carries_v_first ? workspace.rows(n_row, config.n_att) : Rows{});
-    if (!before) {
-      stem.run(pass, upload(device, workspace, tokens));
-    } else {
+    const bool last = &stage == &stages.back();
+    const RoundInputs inputs = upload(workspace, round, slot_pointers(pieces, *state_layout, stage));
+    Pass pass(device, workspace, replayed ? none : poll, {round.n_seq(), round.n_row(), inputs.offsets},
+              state_layout->matrix_type(device), workspace.rows(round.n_row(), config.n_embd),
+              architecture->carries_v_first ? workspace.rows(round.n_row(), config.n_att) : Rows{});
+    if (before) {
       hand_over(before->device(), before->x, device, pass.x);
       if (stage.first < stage.end) hand_over(before->device(), before->v_first, device, pass.v_first);
     }
-    void* const* slots = upload(device, workspace, slot_pointers(pieces, *state_layout, stage));
-    for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
-      streaming.begin(layer);
-      pass.run(*blocks[layer], slots);
-      streaming.end(layer);
-      slots += static_cast<std::int64_t>(state_layout->slots.size()) * n_seq;
+    const Rows logits = replayed && last ? workspace.rows(round.n_wanted(), config.n_vocab) : Rows{};
+    const Workspace::Mark mark = workspace.mark();
+    const auto work = [&] {
+      workspace.release(mark);
+      if (!before) stem.run(pass, inputs.tokens);
+      run_blocks(pass, stage, inputs.slots, streaming);
+      if (logits.n_row > 0) head.run(pass, inputs.wanted, logits);
+    };
+    if (replayed) {
+      workspace.steps.run(device, {stage.first, round.n_seq(), round.n_wanted()}, work);
+      if (last) deliver(workspace, logits, round.wanted);
+    } else {
+      work();
+      if (last) run_head(pass, round, inputs.wanted, streaming);
     }
     before.emplace(pass);
   }
-  streaming.begin(blocks.size());
-  run_head(*before, workspaces[stages.back().device], pieces, poll);
-  streaming.end(blocks.size());
+  for (const Piece& piece : pieces) piece.state->tokens_seen += static_cast<std::int64_t>(piece.tokens.size());
+  for (Workspace& workspace : workspaces) workspace.release({0, 0});
 }
 
-// Gathers the rows whose logits are wanted, so that the head's weights are read once for many sequences.
-void Model::Impl::run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const {
-  Device& device = pass.device();
-  const Rows x = pass.x;
-  struct Wanted {
-    const float* row;    // [C], on the device
-    float* logits;       // [n_vocab], on the host; null: not these
-    const Piece* drawn;  // from these logits; null: nothing
-  };
-  std::vector<Wanted> wanted;
-  std::int64_t end = 0;
-  for (const Piece& piece : pieces) {
-    end += static_cast<std::int64_t>(piece.tokens.size());
-    const auto n_logits = static_cast<std::int64_t>(piece.logits.size()) / config.n_vocab;
-    const std::int64_t n = piece.sampler ? std::max<std::int64_t>(n_logits, 1) : n_logits;
-    for (std::int64_t i = 0; i < n; ++i) {
-      wanted.push_back({x.data + (end - n + i) * x.n_col, i < n_logits ? piece.logits.data() + i * config.n_vocab : nullptr,
-                        piece.sampler && i == n - 1 ? &piece : nullptr});
-    }
+void Model::Impl::run_blocks(Pass& pass, const Stage& stage, void* const* slots, StreamedLayers::Use& streaming) const {
+  for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
+    streaming.begin(layer);
+    pass.run(*blocks[layer], slots);
+    streaming.end(layer);
+    slots += std::ssize(state_layout->slots) * pass.batch().n_seq;
   }
-  const auto n_wanted = static_cast<std::int64_t>(wanted.size());
-  const std::int64_t at_once =
-      poll ? std::clamp<std::int64_t>(kPolledWork / (x.n_col * config.n_vocab), 1, kHeadRows) : kHeadRows;
-  for (std::int64_t first = 0; first < n_wanted; first += at_once) {
-    if (poll) poll();
-    const std::int64_t n = std::min(at_once, n_wanted - first);
+}
+
+// For the rows of all sequences together, so that the head's weights are read once for many. wanted: [round.wanted], on the
+// device.
+void Model::Impl::run_head(Pass& pass, const Round& round, const std::int32_t* wanted, StreamedLayers::Use& streaming) const {
+  const std::int64_t polled = std::max<std::int64_t>(kPolledWork / (pass.x.n_col * config.n_vocab), 1);
+  const std::int64_t at_once = pass.polls() ? std::min(polled, kHeadRows) : kHeadRows;
+  Workspace& workspace = pass.workspace();
+  streaming.begin(blocks.size());
+  for (std::int64_t first = 0; first < round.n_wanted(); first += at_once) {
+    const std::int64_t n = std::min(at_once, round.n_wanted() - first);
     const Workspace::Mark mark = workspace.mark();
-    const Rows rows = workspace.rows(n, x.n_col), logits = workspace.rows(n, config.n_vocab);
-    for (std::int64_t i = 0; i < n; ++i) device.copy(rows.data + i * x.n_col, wanted[first + i].row, x.n_col * sizeof(float));
-    head.run(device, rows, logits);
-    std::vector<RowToDraw> draws;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const Wanted& of = wanted[first + i];
-      if (of.logits) device.download(of.logits, logits.data + i * config.n_vocab, config.n_vocab * sizeof(float));
-      if (of.drawn) draws.push_back({i, of.drawn->sampler, of.drawn->drawn});
-    }
-    draw(device, workspace, logits, draws);
+    const Rows logits = workspace.rows(n, config.n_vocab);
+    head.run(pass, wanted + first, logits);
+    deliver(workspace, logits, std::span(round.wanted).subspan(first, n));
     workspace.release(mark);
   }
+  streaming.end(blocks.size());
 }
 
 }  // namespace rwkv

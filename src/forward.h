@@ -12,6 +12,7 @@
 #include "arch/architecture.h"
 #include "arch/stem.h"
 #include "arch/workspace.h"
+#include "round.h"
 #include "state_impl.h"
 #include "streamed_layers.h"
 
@@ -22,15 +23,6 @@ constexpr std::int64_t kPolledWork = std::int64_t{1} << 32;
 
 // Sequences of one round at most, as a step has the logits of all at once.
 constexpr std::size_t kRoundSequences = 512;
-
-// Some tokens of one sequence of the batch.
-struct Piece {
-  std::span<const Token> tokens;
-  State::Impl* state;
-  std::span<float> logits;     // [n_vocab] for the last of `tokens`, [tokens, n_vocab] for all, or empty
-  Sampler* sampler = nullptr;  // draws the token after the last of `tokens`
-  Token* drawn = nullptr;
-};
 
 // Consecutive layers on one device: blocks first to end - 1; in front of the first stage's the stem, behind the last one's the
 // head, which may have the stage to itself.
@@ -85,10 +77,8 @@ struct Model::Impl {
   [[nodiscard]] bool replays_steps() const;
 
  private:
-  void run_rows(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;
-  [[nodiscard]] bool is_step(std::span<const Piece> pieces) const;
-  void run_step(std::span<const Piece> pieces, Workspace& workspace) const;
-  void run_head(Pass& pass, Workspace& workspace, std::span<const Piece> pieces, const Poll& poll) const;
+  void run_blocks(Pass& pass, const Stage& stage, void* const* slots, StreamedLayers::Use& streaming) const;
+  void run_head(Pass& pass, const Round& round, const std::int32_t* wanted, StreamedLayers::Use& streaming) const;
   [[nodiscard]] Workspaces take_workspaces() const;
   void give_back(Workspaces workspaces) const;
 

@@ -42,8 +42,9 @@ HWY_INLINE void normalise(const float* x, std::int64_t n, float eps, const float
 
 void layer_norm(Device& device, const LayerNorm& op) {
   const std::int64_t n = op.x.n_col;
-  for_rows(device, op.x.n_row, n, [&](std::int64_t row) {
-    normalise(op.x.data + row * n, n, op.eps, op.weight, op.bias, nullptr, op.out.data + row * n);
+  for_rows(device, op.out.n_row, n, [&](std::int64_t row) {
+    const float* const x = op.x.data + (op.rows ? op.rows[row] : row) * n;
+    normalise(x, n, op.eps, op.weight, op.bias, nullptr, op.out.data + row * n);
   });
 }
 

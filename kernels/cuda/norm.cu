@@ -45,11 +45,12 @@ __device__ void normalise_row(const T* x, std::int64_t n, const float* weight, c
   for (std::int64_t i = threadIdx.x; i < n; i += kThreads) out[i] = (widen(x[i]) - mean) * scale * weight[i] + bias[i];
 }
 
-__global__ void __launch_bounds__(kThreads)
-    layer_norm_kernel(const float* x, std::int64_t n, const float* weight, const float* bias, float eps, float* out) {
+__global__ void __launch_bounds__(kThreads) layer_norm_kernel(const float* x, const std::int32_t* rows, std::int64_t n,
+                                                              const float* weight, const float* bias, float eps, float* out) {
   SHARED_ARRAY(float, part, [2][kWarps]);
   take_over();
-  normalise_row(x + blockIdx.x * n, n, weight, bias, eps, out + blockIdx.x * n, part);
+  const std::int64_t row = rows ? rows[blockIdx.x] : std::int64_t{blockIdx.x};
+  normalise_row(x + row * n, n, weight, bias, eps, out + blockIdx.x * n, part);
 }
 
 template <class T>
@@ -89,9 +90,9 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void layer_norm(cudaStream_t stream, const LayerNorm& op) {
-  const dim3 grid(static_cast<unsigned>(op.x.n_row));
-  launch({grid, kThreads, 0, stream, can_overlap()}, layer_norm_kernel, op.x.data, op.x.n_col, op.weight, op.bias, op.eps,
-         op.out.data);
+  const dim3 grid(static_cast<unsigned>(op.out.n_row));
+  launch({grid, kThreads, 0, stream, can_overlap()}, layer_norm_kernel, op.x.data, op.rows, op.x.n_col, op.weight, op.bias,
+         op.eps, op.out.data);
 }
 
 void embed(cudaStream_t stream, const Embed& op) {

@@ -42,6 +42,7 @@ class Pass {
   [[nodiscard]] const KernelTable& kernels() const { return device_.kernels(); }
   [[nodiscard]] Device& device() const { return device_; }
   [[nodiscard]] const Batch& batch() const { return batch_; }
+  [[nodiscard]] Workspace& workspace() const { return workspace_; }
 
   // Slot i of the current block, of float32: [n_seq] pointers.
   [[nodiscard]] float* const* slot(int i) const { return reinterpret_cast<float* const*>(slots_ + i * batch_.n_seq); }
@@ -52,6 +53,7 @@ class Pass {
   // Undefined contents; valid until the block ends.
   [[nodiscard]] Rows rows(std::int64_t n_col) { return workspace_.rows(batch_.n_row, n_col); }
 
+  [[nodiscard]] bool polls() const { return static_cast<bool>(poll_); }  // in front of each matrix product
   void matmul(std::span<const MatMul> group) {
     if (poll_) poll_();
     kernels().common.matmul(device_, group);

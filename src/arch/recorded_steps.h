@@ -16,8 +16,8 @@ class RecordedSteps {
  public:
   // Steps of the same shape give the device the same to do, at the same addresses.
   struct Shape {
-    std::int64_t n_seq;
-    bool logits;
+    std::size_t first_layer;
+    std::int64_t n_seq, n_logits;
     bool operator==(const Shape&) const = default;
   };
 

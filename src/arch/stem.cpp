@@ -19,11 +19,10 @@ Head Head::load(WeightLoader& load, const ModelConfig& c) {
   return {.ln_out = load_norm(load, "ln_out", c.n_embd), .head = load.matrix("head.weight", c.n_vocab, c.n_embd)};
 }
 
-void Head::run(Device& device, Rows x, Rows logits) const {
-  const CommonKernels& kernels = device.kernels().common;
-  kernels.layer_norm(device, {x, ln_out.weight, ln_out.bias, kLayerNormEps, x});
-  const MatMul product{.x = x, .weight = head, .out = logits};
-  kernels.matmul(device, {&product, 1});
+void Head::run(Pass& pass, const std::int32_t* wanted, Rows logits) const {
+  const Rows h = pass.workspace().rows(logits.n_row, pass.x.n_col);
+  pass.kernels().common.layer_norm(pass.device(), {pass.x, ln_out.weight, ln_out.bias, kLayerNormEps, h, wanted});
+  pass.matmul({{.x = h, .weight = head, .out = logits}});
 }
 
 }  // namespace rwkv

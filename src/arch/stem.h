@@ -22,7 +22,7 @@ struct Head {
   Matrix head;  // [n_vocab, C]
 
   static Head load(WeightLoader& load, const ModelConfig& config);
-  void run(Device& device, Rows x, Rows logits) const;  // x: [n, C], overwritten; logits: [n, n_vocab]
+  void run(Pass& pass, const std::int32_t* wanted, Rows logits) const;  // wanted: [n] rows of x, on the device
 };
 
 }  // namespace rwkv

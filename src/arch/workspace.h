@@ -15,9 +15,19 @@ class Workspace {
   // bytes: taken at once. What a forward may need, so that it does not run out of memory half way.
   Workspace(Device& device, std::size_t bytes) : device_(device) { blocks_.emplace_back(device, bytes); }
 
+  [[nodiscard]] Device& device() const noexcept { return device_; }
+
   [[nodiscard]] void* allocate(std::size_t bytes);
   [[nodiscard]] Rows rows(std::int64_t n_row, std::int64_t n_col) {
     return {static_cast<float*>(allocate(n_row * n_col * sizeof(float))), n_row, n_col};
+  }
+
+  // A copy of what the host has.
+  template <class T>
+  [[nodiscard]] T* upload(const std::vector<T>& values) {
+    T* const memory = static_cast<T*>(allocate(values.size() * sizeof(T)));
+    device_.upload(memory, values.data(), values.size() * sizeof(T));
+    return memory;
   }
 
   // What was handed out after mark() is free again after release().

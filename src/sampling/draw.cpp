@@ -28,13 +28,6 @@ void draw_on_host(Device& device, Rows logits, std::span<const RowToDraw> rows) 
   }
 }
 
-template <class T>
-T* upload(Device& device, Workspace& workspace, const std::vector<T>& values) {
-  T* const memory = static_cast<T*>(workspace.allocate(values.size() * sizeof(T)));
-  device.upload(memory, values.data(), values.size() * sizeof(T));
-  return memory;
-}
-
 }  // namespace
 
 void draw(Device& device, Workspace& workspace, Rows logits, std::span<const RowToDraw> rows) {
@@ -59,7 +52,7 @@ void draw(Device& device, Workspace& workspace, Rows logits, std::span<const Row
   }
   std::vector<Token> tokens(rows.size());
   auto* const drawn = static_cast<Token*>(workspace.allocate(tokens.size() * sizeof(Token)));
-  sample(device, {logits, std::ssize(rows), upload(device, workspace, draws), upload(device, workspace, penalties), drawn});
+  sample(device, {logits, std::ssize(rows), workspace.upload(draws), workspace.upload(penalties), drawn});
   device.download(tokens.data(), drawn, tokens.size() * sizeof(Token));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     *rows[i].drawn = tokens[i];

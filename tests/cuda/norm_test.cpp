@@ -40,6 +40,17 @@ TEST(CudaNorm, LayerNormMayWriteOverItsInput) {
               kNormAbsolute, kNormRelative);
 }
 
+TEST(CudaNorm, LayerNormOfChosenRows) {
+  const std::int64_t n = 37;
+  const auto x = floats(5 * n, 16), weight = floats(n, 17), bias = floats(n, 18);
+  const std::vector<std::int32_t> which{3, 0, 3, 4};
+  const DeviceArray<float> in(x), w(weight), b(bias), out(nans(4 * n));
+  const DeviceArray<std::int32_t> rows(which);
+  cuda::layer_norm(nullptr, {{in.data(), 5, n}, w.data(), b.data(), 1e-5f, {out.data(), 4, n}, rows.data()});
+  expect_near(out.values(), chosen(plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), n, which), kNormAbsolute,
+              kNormRelative);
+}
+
 // The mean itself is rounded to 1000 * 2^-24 = 6e-5 of the standard deviation; sum of squares minus square of the mean would
 // lose 1000^2 * 2^-24 = 0.06.
 TEST(CudaNorm, LayerNormLosesLittleToALargeMean) {

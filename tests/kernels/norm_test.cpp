@@ -33,6 +33,15 @@ TEST_P(NormKernel, LayerNormMayWriteOverItsInput) {
   expect_near(x, expected, kNormAbsolute, kNormRelative);
 }
 
+TEST_P(NormKernel, LayerNormOfChosenRows) {
+  const std::int64_t n = 37;
+  const auto x = floats(5 * n, 29), weight = floats(n, 30), bias = floats(n, 31), out = nans(4 * n);
+  const std::vector<std::int32_t> which{3, 0, 3, 4};
+  table.common.layer_norm(device, {rows(x, n), weight.data(), bias.data(), 1e-5f, rows(out, n), which.data()});
+  expect_near(out, chosen(plain_norm(doubles(x), n, 1, weight.data(), bias.data(), 1e-5f), n, which), kNormAbsolute,
+              kNormRelative);
+}
+
 // The mean itself is rounded to 1000 * 2^-24 = 6e-5 of the standard deviation; sum of squares minus square of the mean would
 // lose 1000^2 * 2^-24 = 0.06.
 TEST_P(NormKernel, LayerNormLosesLittleToALargeMean) {

@@ -26,4 +26,12 @@ inline std::vector<double> plain_norm(const std::vector<double>& x, std::int64_t
   return out;
 }
 
+// Rows of n values: those of x that are chosen, in their order.
+template <class T>
+std::vector<T> chosen(const std::vector<T>& x, std::int64_t n, const std::vector<std::int32_t>& rows) {
+  std::vector<T> out;
+  for (const std::int32_t row : rows) out.insert(out.end(), x.begin() + row * n, x.begin() + (row + 1) * n);
+  return out;
+}
+
 }  // namespace rwkv::test

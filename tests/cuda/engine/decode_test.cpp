@@ -102,6 +102,29 @@ TEST_P(CudaDecode, StepsWithoutLogitsGiveTheSameStates) {
   EXPECT_EQ(without.tokens_seen(), 6);
 }
 
+TEST_P(CudaDecode, StepsWithLogitsForSomeGiveThemThoseOfAll) {
+  const Model model = load("fp16"), other = load("fp16");
+  const std::size_t n_vocab = model.config().n_vocab;
+  std::vector<State> states(3, model.new_state()), of_all(3, other.new_state());
+  for (std::size_t n = 0; n < 8; ++n) {
+    const std::size_t without = n % 3;
+    const auto run = [&](const Model& on, std::vector<State>& of, bool all) {
+      std::vector<float> logits(3 * n_vocab);
+      std::vector<Sequence> batch;
+      for (std::size_t i = 0; i < 3; ++i) {
+        const std::size_t n_logits = all || i != without ? n_vocab : 0;
+        batch.push_back({std::span(tokens).subspan(n + i, 1), &of[i], std::span(logits).subspan(i * n_vocab, n_logits)});
+      }
+      on.forward(batch);
+      return logits;
+    };
+    auto expected = run(other, of_all, true);
+    std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(without * n_vocab), n_vocab, 0.0f);
+    EXPECT_EQ(run(model, states, false), expected) << n;
+  }
+  EXPECT_EQ(states, of_all);
+}
+
 TEST_P(CudaDecode, ThreadsDecodeOnOneModel) {
   const Model model = load("fp16");
   const auto run = [&](std::size_t i) {
