@@ -49,6 +49,9 @@ class Device {
   // Within the device.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
 
+  // From another device's memory, after what it and this one were asked for before, and before what they are asked for later.
+  virtual void receive(void* to, Device& other, const void* from, std::size_t bytes) = 0;
+
   // Copies beside the kernels, for weights that do not fit; null where the device's memory is the host's.
   [[nodiscard]] virtual std::unique_ptr<CopyQueue> copy_queue() = 0;
 

@@ -27,6 +27,7 @@ class DryDevice final : public Device {
   void upload_rows(void*, std::size_t, const void*, std::size_t, std::size_t) override {}
   void download(void*, const void*, std::size_t) override {}
   void copy(void*, const void*, std::size_t) override {}
+  void receive(void*, Device&, const void*, std::size_t) override {}
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}
   void parallel_for(std::int64_t, const std::function<void(std::int64_t)>&) override {}

@@ -11,15 +11,8 @@ namespace {
 // Rows of logits computed at once: bounds the memory for [tokens, n_vocab] results.
 constexpr std::int64_t kHeadRows = 64;
 
-// From device to device, through host memory where both have their own.
-void hand_over(Device& from, Rows rows, Device& to, Rows out) {
-  const std::size_t n = static_cast<std::size_t>(rows.n_row * rows.n_col), bytes = n * sizeof(float);
-  if (n == 0) return;
-  if (from.is_host()) return to.upload(out.data, rows.data, bytes);
-  if (to.is_host()) return from.download(out.data, rows.data, bytes);
-  std::vector<float> host(n);
-  from.download(host.data(), rows.data, bytes);
-  to.upload(out.data, host.data(), bytes);
+void hand_over(const Pass& from, Rows rows, Device& to, Rows out) {
+  if (rows.data) to.receive(out.data, from.device(), rows.data, rows.n_row * rows.n_col * sizeof(float));
 }
 
 }  // namespace
@@ -93,8 +86,8 @@ void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, con
               state_layout->matrix_type(device), workspace.rows(round.n_row(), config.n_embd),
               architecture->carries_v_first ? workspace.rows(round.n_row(), config.n_att) : Rows{});
     if (before) {
-      hand_over(before->device(), before->x, device, pass.x);
-      if (stage.first < stage.end) hand_over(before->device(), before->v_first, device, pass.v_first);
+      hand_over(*before, before->x, device, pass.x);
+      if (stage.first < stage.end) hand_over(*before, before->v_first, device, pass.v_first);
     }
     const Rows logits = replayed && last ? workspace.rows(round.n_wanted(), config.n_vocab) : Rows{};
     const Workspace::Mark mark = workspace.mark();

@@ -24,6 +24,7 @@ class CpuDevice final : public Device {
   void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override;
   void download(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
+  void receive(void* to, Device& other, const void* from, std::size_t bytes) override { other.download(to, from, bytes); }
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}  // take_scratch
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;

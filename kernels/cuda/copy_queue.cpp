@@ -18,8 +18,7 @@ std::byte* CopyStream::host_memory(std::size_t bytes) {
 
 void CopyStream::send(int area, void* to, const std::byte* from, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
-  areas_[area].read.record(kernels_);
-  areas_[area].read.wait(copies_.get());
+  areas_[area].read.order(kernels_, copies_.get());
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, copies_.get()));
   areas_[area].written.record(copies_.get());
 }

@@ -82,13 +82,34 @@ void CudaDevice::upload_rows(void* device, std::size_t stride, const void* host,
 
 void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
-  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, unrecorded_stream()));
-  on_card_->stream.synchronize();
+  on_card_->staging.download(unrecorded_stream(), host, device, bytes);
 }
 
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
   const CurrentDevice current(ordinal_);
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()));
+}
+
+// By the other card's stream, so that it is over before what is read there is replaced.
+void CudaDevice::receive(void* to, Device& other, const void* from, std::size_t bytes) {
+  if (other.is_host()) return upload(to, from, bytes);
+  auto& card = static_cast<CudaDevice&>(other);  // no other devices have memory of their own
+  const CurrentDevice current(card.ordinal_);
+  card.reach(ordinal_);
+  const cudaStream_t own = unrecorded_stream(), copies = card.unrecorded_stream();
+  on_card_->asked_for.order(own, copies);
+  check(cudaMemcpyPeerAsync(to, ordinal_, from, card.ordinal_, bytes, copies));
+  card.on_card_->asked_for.order(copies, own);
+}
+
+// Where the machine can, this card's copies to the other need not go through host memory from now on.
+void CudaDevice::reach(int peer) {
+  const std::lock_guard lock(reached_lock_);
+  if (!reached_.insert(peer).second) return;
+  int can = 0;
+  check(cudaDeviceCanAccessPeer(&can, ordinal_, peer));
+  // Others in this process may have asked before, and a card has so many peers at most.
+  if (can && cudaDeviceEnablePeerAccess(peer, 0) != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
 std::unique_ptr<CopyQueue> CudaDevice::copy_queue() {

@@ -2,6 +2,8 @@
 // An NVIDIA card as a device: its memory, one stream on which all runs in the order in which it was asked for.
 #pragma once
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "kernels/cpu/thread_pool.h"
@@ -28,8 +30,9 @@ class CudaDevice final : public Device {
   void release(void* memory, std::size_t bytes) noexcept override;
   void upload(void* device, const void* host, std::size_t bytes) override;  // does not wait for the stream
   void upload_rows(void* device, std::size_t stride, const void* host, std::size_t row_bytes, std::size_t n_row) override;
-  void download(void* host, const void* device, std::size_t bytes) override;  // waits for it
-  void copy(void* to, const void* from, std::size_t bytes) override;          // does not
+  void download(void* host, const void* device, std::size_t bytes) override;            // waits for it
+  void copy(void* to, const void* from, std::size_t bytes) override;                    // does not
+  void receive(void* to, Device& other, const void* from, std::size_t bytes) override;  // nor that, of cards and the host
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override;
   void reserve_scratch(std::size_t bytes) override;
   [[nodiscard]] std::unique_ptr<Recording> record(const std::function<void()>& work) override;
@@ -46,6 +49,7 @@ class CudaDevice final : public Device {
 
  private:
   [[nodiscard]] cudaStream_t unrecorded_stream() const;  // throws while this thread records
+  void reach(int peer);
 
   // Made and released while the card is the current one.
   struct OnCard {
@@ -53,12 +57,15 @@ class CudaDevice final : public Device {
     Scratch scratch;
     Cublas cublas;
     Staging staging;
+    Event asked_for;  // all so far
   };
 
   int ordinal_;
   std::string name_;
   cpu::ThreadPool pool_;
   std::unique_ptr<OnCard> on_card_;
+  std::mutex reached_lock_;
+  std::set<int> reached_;  // cards
 };
 
 }  // namespace rwkv::cuda

@@ -53,6 +53,11 @@ class Event {
   void synchronize() const { check(cudaEventSynchronize(event_)); }  // at once if it was never recorded
   // What the stream gets from now on runs after what was recorded.
   void wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_)); }
+  // What `then` gets from now on runs after what `first` has got so far.
+  void order(cudaStream_t first, cudaStream_t then) const {
+    record(first);
+    wait(then);
+  }
 
  private:
   cudaEvent_t event_ = nullptr;

@@ -6,15 +6,21 @@
 
 namespace rwkv::cuda {
 
+template <class Use>
+void Staging::Ring::with_part(const Use& use) {
+  const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed) % parts_.size();
+  const std::lock_guard lock(parts_[i].lock);
+  parts_[i].copied.synchronize();
+  use(memory_.data() + i * kPartBytes, parts_[i].copied);
+}
+
 template <class Send>
 void Staging::through_part(cudaStream_t stream, const void* host, std::size_t n, const Send& send) {
-  const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed) % kParts;
-  std::byte* const part = memory_.data() + i * kPartBytes;
-  const std::lock_guard lock(parts_[i].lock);
-  parts_[i].sent.synchronize();
-  std::memcpy(part, host, n);
-  send(part);
-  parts_[i].sent.record(stream);
+  up_.with_part([&](std::byte* part, const Event& copied) {
+    std::memcpy(part, host, n);
+    send(part);
+    copied.record(stream);
+  });
 }
 
 void Staging::upload(cudaStream_t stream, void* device, const void* host, std::size_t bytes) {
@@ -40,6 +46,18 @@ void Staging::upload_rows(cudaStream_t stream, void* device, std::size_t stride,
     const std::size_t n = std::min(at_once, n_row - first);
     through_part(stream, from + first * row_bytes, n * row_bytes, [&](const std::byte* part) {
       check(cudaMemcpy2DAsync(to + first * stride, stride, part, row_bytes, row_bytes, n, cudaMemcpyHostToDevice, stream));
+    });
+  }
+}
+
+void Staging::download(cudaStream_t stream, void* host, const void* device, std::size_t bytes) {
+  for (std::size_t first = 0; first < bytes; first += kPartBytes) {
+    const std::size_t n = std::min(kPartBytes, bytes - first);
+    down_.with_part([&](std::byte* part, const Event& copied) {
+      check(cudaMemcpyAsync(part, static_cast<const std::byte*>(device) + first, n, cudaMemcpyDeviceToHost, stream));
+      copied.record(stream);
+      copied.synchronize();
+      std::memcpy(static_cast<std::byte*>(host) + first, part, n);
     });
   }
 }

@@ -103,6 +103,23 @@ TEST(CudaDevice, UploadsCopiesAndDownloadsKeepTheirOrder) {
   EXPECT_EQ(download(device, a), second);
 }
 
+// The rows that are read are replaced at once, and those that are written are still read by a copy asked for before.
+TEST(CudaDevice, WhatOneCardReceivesFromAnotherKeepsTheOrderOfBoth) {
+  if (cuda::find_devices().n_device < 2) GTEST_SKIP() << "skipped: there is one card";
+  CudaDevice here(0, 1), there(1, 1);
+  const Buffer from(here, 500), to(there, 500), other(there, 500);
+  const auto first = bytes(500, 10), second = bytes(500, 11), third = bytes(500, 12);
+  here.upload(from.data(), first.data(), 500);
+  there.receive(to.data(), here, from.data(), 500);
+  here.upload(from.data(), second.data(), 500);
+  there.copy(other.data(), to.data(), 500);
+  there.receive(to.data(), here, from.data(), 500);
+  here.upload(from.data(), third.data(), 500);
+  EXPECT_EQ(download(there, other), first);
+  EXPECT_EQ(download(there, to), second);
+  EXPECT_EQ(download(here, from), third);
+}
+
 TEST(CudaDevice, SeveralThreadsUploadAtOnce) {
   CudaDevice device(0, 4);
   constexpr std::size_t kEach = 300'001, kParts = 24;

@@ -13,7 +13,8 @@ enum class Order { forward, reverse, random };
 struct Config {
   Order order = Order::forward;
   std::uint64_t seed = 1;  // of Order::random
-  int n_device = 1;
+  int n_device = 2;
+  bool peer_access = true;                           // whether devices can access each other's memory
   int sm = 90;                                       // compute capability, 75 for 7.5
   std::size_t device_memory = std::size_t{8} << 30;  // bytes of each device
   std::int64_t allocations_left = INT64_MAX;         // cudaMalloc fails after so many; making a graph ready takes two

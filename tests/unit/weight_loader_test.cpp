@@ -41,6 +41,7 @@ class WatchedDevice final : public Device {
   }
   void download(void* host, const void* device, std::size_t bytes) override { cpu_.download(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { cpu_.copy(to, from, bytes); }
+  void receive(void* to, Device& other, const void* from, std::size_t bytes) override { cpu_.receive(to, other, from, bytes); }
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override { cpu_.parallel_for(n, task); }

@@ -87,7 +87,6 @@ TEST_P(CudaSteps, RunOrSayThatThereIsNoMemory) {
 }
 
 TEST_P(CudaSteps, OfModelsOnTwoCards) {
-  cuemu::config().n_device = 2;
   const Model here = load(), there(model_file(GetParam().file), "cuda:1 fp16");
   std::vector<State> a(2, here.new_state()), b(2, there.new_state());
   for (Token token = 1; token < 6; ++token) EXPECT_EQ(step(here, a, 2, token), step(there, b, 2, token)) << token;

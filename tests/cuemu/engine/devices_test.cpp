@@ -16,6 +16,7 @@ TEST_F(CudaMachine, WithoutADriverCudaSaysSoAndAutoTakesTheCpu) {
 }
 
 TEST_F(CudaMachine, CardsThatAreNotThereAreNamedWithThoseThatAre) {
+  cuemu::config().n_device = 1;
   EXPECT_NE(error_of<DeviceError>("cuda:1 fp16").find("asks for cuda:1, but: there is only cuda:0;"), std::string::npos);
   cuemu::config().n_device = 3;
   EXPECT_NE(error_of<DeviceError>("cuda:3 fp16").find("asks for cuda:3, but: there are only cuda:0 to cuda:2;"),
@@ -23,7 +24,6 @@ TEST_F(CudaMachine, CardsThatAreNotThereAreNamedWithThoseThatAre) {
 }
 
 TEST_F(CudaMachine, DevicesAreListedWithTheirFreeMemory) {
-  cuemu::config().n_device = 2;
   const auto lines = list_devices();
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(lines[0].find("cpu ("), 0u) << lines[0];
@@ -48,15 +48,33 @@ TEST_F(CudaMachine, VersionsWithoutKernelsAreRefusedByNameAndAutoTakesTheCpu) {
 }
 
 TEST_F(CudaMachine, TwoCardsShareTheLayers) {
-  cuemu::config().n_device = 2;
   for (const VersionModel& version : kVersionModels) {
     const auto tokens = load_golden(version.file).tokens;
     const std::vector<std::size_t> lengths = {3, 1, 19};
     const Result expected = result_of(version.file, "cuda fp16", tokens, lengths);
     for (const char* split : {"cuda fp16 -> cuda:1 fp16", "cuda:1 fp16 *1 -> cuda fp16 *2 -> cuda:1 fp16"}) {
+      cuemu::config().peer_access = !cuemu::config().peer_access;
       const Result found = result_of(version.file, split, tokens, lengths);
       EXPECT_EQ(found.logits, expected.logits) << split;  // the same launches
       EXPECT_EQ(found.state, expected.state) << split;
+    }
+  }
+}
+
+// Nor is a card waited for: the host asks for the next rows while these are on their way.
+TEST_F(CudaMachine, CardsHandRowsOverWithoutTheHost) {
+  const std::pair<const char*, int> cases[] = {{"random-v6", 1}, {"random-v7", 2}};  // x; v_first too
+  for (const auto& [file, n_copy] : cases) {
+    const Model model(model_file(file), "cuda fp16 *2 -> cuda:1 fp16");
+    State state = model.new_state();
+    for (int n = 0; n < 2; ++n) {
+      static_cast<void>(state.arrays());  // ends what was asked for before
+      const cuemu::Counts before = cuemu::counts();
+      model.forward(std::vector<Token>(5, 7), state, {});
+      const cuemu::Counts after = cuemu::counts();
+      EXPECT_EQ(after.copies - before.copies, n_copy) << file;
+      EXPECT_EQ(after.downloads - before.downloads, 0) << file;
+      EXPECT_EQ(after.waits - before.waits, 0) << file;
     }
   }
 }

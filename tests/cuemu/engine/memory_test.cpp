@@ -14,8 +14,6 @@ constexpr const char* kPlacements[] = {"cuda fp32", "cuda fp32 *1 -> cpu fp32", 
 
 class CudaMemoryOf : public CudaMachine {
  protected:
-  CudaMemoryOf() { cuemu::config().n_device = 2; }
-
   // Puts a limit on allocations that begins at none and grows until `work` needs no more. Returns how often it failed.
   template <class Work>
   static int fail_at_every_allocation(const Work& work) {

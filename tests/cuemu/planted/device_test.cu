@@ -54,7 +54,6 @@ TEST_F(Emulator, RunsOutOfMemoryWhereTheTestSays) {
 }
 
 TEST_F(Emulator, HasSeveralDevices) {
-  cuemu::config().n_device = 2;
   int n = 0;
   check(cudaGetDeviceCount(&n));
   EXPECT_EQ(n, 2);
@@ -79,6 +78,24 @@ TEST_F(Emulator, HasSeveralDevices) {
   check(cudaDeviceEnablePeerAccess(0, 0));
   launch({1, 32, 0, stream}, fill, here.data());
   check(cudaStreamSynchronize(stream));
+  check(cudaDeviceDisablePeerAccess(0));
+}
+
+TEST_F(Emulator, RefusesAccessBetweenDevicesWhereTheTestSays) {
+  int can = -1;
+  check(cudaDeviceCanAccessPeer(&can, 0, 1));
+  EXPECT_EQ(can, 1);
+  cuemu::config().peer_access = false;
+  check(cudaDeviceCanAccessPeer(&can, 0, 1));
+  EXPECT_EQ(can, 0);
+  EXPECT_EQ(cudaDeviceEnablePeerAccess(1, 0), cudaErrorInvalidDevice);
+  cudaGetLastError();
+}
+
+TEST_F(Emulator, RefusesCopiesThatNameAnotherDeviceThanTheirMemorys) {
+  const DeviceArray<float> a(32), b(32);
+  EXPECT_EQ(cudaMemcpyPeerAsync(a.data(), 0, b.data(), 1, 128, nullptr), cudaErrorInvalidValue);
+  cudaGetLastError();
 }
 
 TEST_F(Emulator, HasNone) {

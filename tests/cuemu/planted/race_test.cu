@@ -167,6 +167,22 @@ TEST(PlantedRace, StreamsWithoutAnEvent) {
       "race_test.cu", "race_test.cu");
 }
 
+TEST(PlantedRace, ACopyBetweenDevicesWithoutAnEvent) {
+  const Stream here(cudaStreamNonBlocking);
+  const DeviceArray<float> p(std::vector<float>(32, 0.0f));
+  check(cudaSetDevice(1));
+  const Stream there(cudaStreamNonBlocking);
+  const DeviceArray<float> q(std::vector<float>(32, 0.0f)), r(std::vector<float>(32, 0.0f));
+  expect_race(
+      [&] {
+        check(cudaMemcpyPeerAsync(q.data(), 1, p.data(), 0, 128, here));
+        launch({1, 32, 0, there}, take, q.data(), r.data());
+        check(cudaStreamSynchronize(here));
+      },
+      "race_test.cu", "memcpy");
+  check(cudaSetDevice(0));
+}
+
 TEST(PlantedRace, PinnedMemoryReadBeforeTheStreamIsSynchronised) {
   const Stream stream;
   const Pinned<float> host(32);

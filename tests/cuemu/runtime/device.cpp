@@ -64,6 +64,7 @@ constexpr ErrorText kErrors[] = {
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorPeerAccessAlreadyEnabled, "cudaErrorPeerAccessAlreadyEnabled", "peer access is already enabled"},
+    {cudaErrorPeerAccessNotEnabled, "cudaErrorPeerAccessNotEnabled", "peer access has not been enabled"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
@@ -91,6 +92,7 @@ const ErrorText* text_of(cudaError_t error) {
 }
 
 bool exists(int device) { return device >= 0 && device < config().n_device; }
+bool can_access(int device, int peer) { return device != peer && config().peer_access; }
 
 }  // namespace
 }  // namespace cuemu
@@ -206,15 +208,24 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   return call([=] {
     if (!exists(device) || !exists(peer)) return cudaErrorInvalidDevice;
-    *can = device != peer;
+    *can = can_access(device, peer);
     return cudaSuccess;
   });
 }
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
   return call([=] {
-    if (!exists(peer) || peer == current_device_number()) return cudaErrorInvalidDevice;
     if (flags != 0) return cudaErrorInvalidValue;
+    if (!exists(peer) || !can_access(current_device_number(), peer)) return cudaErrorInvalidDevice;
     return current_device().peers.insert(peer).second ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled;
+  });
+}
+cudaError_t cudaDeviceDisablePeerAccess(int peer) {
+  return call([=] {
+    if (!exists(peer)) return cudaErrorInvalidDevice;
+    if (!current_device().peers.contains(peer)) return cudaErrorPeerAccessNotEnabled;
+    synchronise_device(current_device_number());  // its kernels may be using it
+    current_device().peers.erase(peer);
+    return cudaSuccess;
   });
 }
 

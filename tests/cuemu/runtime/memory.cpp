@@ -132,6 +132,11 @@ cudaError_t set(void* to, int value, std::size_t bytes, Stream& stream) {
   return push(stream, task([=] { std::memset(to, value, bytes); }));
 }
 
+bool is_of(int device, const void* p) {
+  const Allocation* const allocation = find(p).allocation;
+  return allocation && allocation->device == device;
+}
+
 template <class F>
 cudaError_t with_stream(cudaStream_t handle, F&& body) {
   return call([&] {
@@ -215,8 +220,15 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
   return with_stream(stream, [&](Stream& s) { return copy_rows(to, to_stride, from, from_stride, width, height, kind, s); });
 }
-cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, std::size_t bytes, cudaStream_t stream) {
-  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device, std::size_t bytes,
+                                cudaStream_t stream) {
+  return with_stream(stream, [&](Stream& s) {
+    for (const int device : {to_device, from_device}) {
+      if (device < 0 || device >= config().n_device) return cudaErrorInvalidDevice;
+    }
+    if (bytes > 0 && (!is_of(to_device, to) || !is_of(from_device, from))) return cudaErrorInvalidValue;
+    return copy(to, from, bytes, cudaMemcpyDeviceToDevice, s, false);
+  });
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   return with_stream(stream, [&](Stream& s) { return set(to, value, bytes, s); });

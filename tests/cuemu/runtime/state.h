@@ -75,6 +75,7 @@ struct Capture {
 };
 
 struct Event {
+  int device = 0;
   std::shared_ptr<Mark> mark;
   bool timing = true;
 };
@@ -90,7 +91,7 @@ struct Allocation {
 struct Device {
   Stream default_stream;
   std::size_t used = 0;
-  std::set<int> peers;  // whose memory its kernels may touch
+  std::set<int> peers;  // whose memory its kernels may touch; they need not let it touch theirs
 };
 
 struct Runtime {

@@ -242,6 +242,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* handle, unsigned flags) {
   return call([=] {
     auto* const event = new Event;
+    event->device = current_device_number();
     event->timing = (flags & cudaEventDisableTiming) == 0;
     runtime().events.insert(event);
     *handle = reinterpret_cast<cudaEvent_t>(event);
@@ -262,7 +263,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t handle) {
 cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t in) {
   return with_event(handle, [&](Event& event) {
     Stream* const stream = stream_of(in);
-    if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    if (stream == nullptr || stream->device != event.device) return cudaErrorInvalidResourceHandle;
     event.mark = std::make_shared<Mark>();
     event.mark->stream = stream;
     event.mark->capture = stream->capture;
