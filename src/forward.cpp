@@ -67,20 +67,27 @@ void Model::Impl::give_back(Workspaces workspaces) const {
   if (lock) workspaces_.push_back(std::move(workspaces));
 }
 
+bool Model::Impl::replays_steps(std::size_t device) const {
+  for (std::size_t layer = 0; layer < placements.size(); ++layer) {
+    if (streams(layer) && device_of(layer) == device) return false;
+  }
+  return !devices[device]->is_host();
+}
+
 bool Model::Impl::replays_steps() const {
-  return stages.size() == 1 && !devices.front()->is_host() && std::ranges::none_of(placements, &Placement::streamed);
+  return std::ranges::all_of(stages, [&](const Stage& stage) { return replays_steps(stage.device); });
 }
 
 void Model::Impl::run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const {
   const Round round(pieces, config.n_vocab);
-  const bool replayed = round.is_step() && replays_steps();
   const Poll none;
   StreamedLayers::Use streaming(streamed.get());
   std::optional<Pass> before;  // of the previous stage
   for (const Stage& stage : stages) {
     Device& device = *devices[stage.device];
     Workspace& workspace = workspaces[stage.device];
-    const bool last = &stage == &stages.back();
+    const bool replayed = round.is_step() && replays_steps(stage.device), last = &stage == &stages.back();
+    if (replayed && poll) poll();
     const RoundInputs inputs = upload(workspace, round, slot_pointers(pieces, *state_layout, stage));
     Pass pass(device, workspace, replayed ? none : poll, {round.n_seq(), round.n_row(), inputs.offsets},
               state_layout->matrix_type(device), workspace.rows(round.n_row(), config.n_embd),

@@ -77,6 +77,7 @@ struct Model::Impl {
   [[nodiscard]] bool replays_steps() const;
 
  private:
+  [[nodiscard]] bool replays_steps(std::size_t device) const;  // of `devices`: whether its stages of such a call are recorded
   void run_blocks(Pass& pass, const Stage& stage, void* const* slots, StreamedLayers::Use& streaming) const;
   void run_head(Pass& pass, const Round& round, const std::int32_t* wanted, StreamedLayers::Use& streaming) const;
   [[nodiscard]] Workspaces take_workspaces() const;

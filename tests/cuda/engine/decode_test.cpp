@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "cuda/engine/engine.h"
+#include "kernels/cuda/devices.h"
 
 namespace rwkv::test {
 namespace {
@@ -38,6 +39,7 @@ class CudaDecode : public testing::TestWithParam<VersionModel> {
     RWKV_SKIP_UNLESS_CUDA_RUNS(GetParam().version);
     tokens = load_golden(GetParam().file).tokens;
   }
+  // With the type of weights, on the first card and wherever else.
   [[nodiscard]] Model load(const std::string& type) const { return Model(model_file(GetParam().file), "cuda " + type); }
 
   // The same step as the first one of a new model.
@@ -56,7 +58,9 @@ class CudaDecode : public testing::TestWithParam<VersionModel> {
 };
 
 TEST_P(CudaDecode, ReplayedStepsEqualThoseOfANewModel) {
-  for (const std::string type : {"fp32", "fp16", "bf16", "fp16i8", "fp16i4"}) {
+  std::vector<std::string> types{"fp32", "fp16", "bf16", "fp16i8", "fp16i4", "fp16 *1 -> cpu fp32 *1 -> cuda fp16"};
+  if (cuda::find_devices().n_device > 1) types.push_back("fp16 *1 -> cuda:1 fp16 *1 -> cuda fp16 *1 -> cuda:1 fp16");
+  for (const std::string& type : types) {
     const Model model = load(type);
     for (const std::size_t n_seq : {1, 2, 5}) {
       std::vector<State> all(n_seq, model.new_state());

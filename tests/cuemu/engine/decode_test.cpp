@@ -50,6 +50,35 @@ TEST_P(CudaSteps, AreOneUploadOneGraphAndOneDownload) {
   }
 }
 
+// A graph for each stage on a card; what is handed to the host is a download more, what comes from there an upload.
+TEST_P(CudaSteps, OfSplitsAreAGraphForEachStage) {
+  const int n_carried = GetParam().version == 7 ? 2 : 1;  // x, v_first
+  struct Case {
+    const char* strategy;
+    int graphs, uploads, copies, downloads;
+  };
+  const Case cases[] = {{"cuda fp16 *2 -> cuda:1 fp16", 2, 2, n_carried, 1},
+                        {"cuda fp16 *3 -> cuda:1 fp16", 2, 2, 1, 1},
+                        {"cuda:1 fp16 *1 -> cuda fp16 *1 -> cuda:1 fp16", 3, 3, 2 * n_carried, 1},
+                        {"cuda fp16 *2 -> cpu fp32", 1, 1, 0, n_carried},
+                        {"cpu fp32 *1 -> cuda fp16", 1, 1 + n_carried, 0, 1}};
+  for (const Case& expected : cases) {
+    const Model model(model_file(GetParam().file), expected.strategy);
+    std::vector<State> states(3, model.new_state());
+    for (int n = 0; n < 4; ++n) {
+      const cuemu::Counts before = cuemu::counts();
+      step(model, states, 3, 7);
+      const cuemu::Counts after = cuemu::counts();
+      EXPECT_EQ(after.graphs - before.graphs, n == 0 ? 0 : expected.graphs) << expected.strategy;
+      EXPECT_EQ(after.kernels - before.kernels > 0, n == 0) << expected.strategy;
+      EXPECT_EQ(after.uploads - before.uploads, expected.uploads) << expected.strategy;
+      EXPECT_EQ(after.copies - before.copies, expected.copies) << expected.strategy;
+      EXPECT_EQ(after.downloads - before.downloads, expected.downloads) << expected.strategy;
+      EXPECT_EQ(after.waits - before.waits, expected.downloads) << expected.strategy;
+    }
+  }
+}
+
 // Each step either runs or says that there is no memory, and then has changed nothing that a further one would need; what
 // cannot be recorded runs as it is.
 TEST_P(CudaSteps, RunOrSayThatThereIsNoMemory) {
