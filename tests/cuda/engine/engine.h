@@ -2,6 +2,7 @@
 // Models on a CUDA device: which can run, and their logits and states beside those of the CPU.
 #pragma once
 #include <thread>
+#include <utility>
 
 #include "golden/golden.h"
 #include "kernels/cuda/table.h"
@@ -46,11 +47,29 @@ inline Result result_of(const std::string& file, const std::string& strategy, st
   return {std::move(logits), values(state), static_cast<std::size_t>(model.config().n_vocab)};
 }
 
+// As for the CPU (tests/golden/logits_test.cpp): float32 rounding of some hundred operations on logits of size 6.
+inline constexpr double kLogits = 5e-5, kState = 1e-4;
+
+// A golden text in calls of these lengths gives its float64 results. Returns how far from them logits and state are.
+inline std::pair<double, double> expect_golden(const GoldenModel& of, const std::string& strategy,
+                                               std::vector<std::size_t> lengths) {
+  const Golden golden = load_golden(of.golden);
+  const Model model(model_file(of.file), strategy);
+  State state = model.new_state();
+  const auto logits = feed(model, state, golden.tokens, std::move(lengths));
+  const std::pair differences(max_difference(logits, golden.logits), state_difference(state, golden.state));
+  EXPECT_LE(differences.first, kLogits) << strategy;
+  EXPECT_LE(differences.second, kState) << strategy;
+  expect_same_best(logits, golden.logits, model.config().n_vocab);
+  EXPECT_EQ(state.tokens_seen(), static_cast<std::int64_t>(golden.tokens.size())) << strategy;
+  return differences;
+}
+
 // Four sequences in one call, and each in calls of a token. These begin in the middle of the golden text: single tokens of
 // random-v6 have heads that are almost constant, where the head norm makes small errors large. The CPU differs from itself by
 // 6.5e-5 there.
 inline void expect_ragged_like_alone(const Model& model, std::span<const Token> tokens) {
-  constexpr double kFirstTokens = 2e-4, kState = 1e-4;
+  constexpr double kFirstTokens = 2e-4;
   const std::size_t n_vocab = model.config().n_vocab, lengths[] = {3, 11, 1, 6};
   std::vector<State> states(4, model.new_state());
   std::vector<std::vector<float>> logits(4, std::vector<float>(n_vocab, NAN));

@@ -6,26 +6,14 @@
 namespace rwkv::test {
 namespace {
 
-// As for the CPU (tests/golden/logits_test.cpp): float32 rounding of some hundred operations on logits of size 6.
-constexpr double kLogits = 5e-5, kState = 1e-4;
-
 class CudaGolden : public testing::TestWithParam<GoldenModel> {
  protected:
   void check(std::vector<std::size_t> lengths) {
-    const std::string name = GetParam().golden;
-    RWKV_SKIP_WITHOUT(model_file(name + ".golden.json"));
+    RWKV_SKIP_WITHOUT(model_file(std::string(GetParam().golden) + ".golden.json"));
     RWKV_SKIP_UNLESS_CUDA_RUNS(inspect(model_file(GetParam().file)).config.version);
-    const Golden golden = load_golden(name);
-    const Model model(model_file(GetParam().file), "cuda fp32");
-    State state = model.new_state();
-    const auto logits = feed(model, state, golden.tokens, std::move(lengths));
-    const double difference = max_difference(logits, golden.logits), of_state = state_difference(state, golden.state);
-    EXPECT_LE(difference, kLogits);
-    EXPECT_LE(of_state, kState);
-    RecordProperty("cuda_fp32_logits", message(difference));
+    const auto [of_logits, of_state] = expect_golden(GetParam(), "cuda fp32", std::move(lengths));
+    RecordProperty("cuda_fp32_logits", message(of_logits));
     RecordProperty("cuda_fp32_state", message(of_state));
-    expect_same_best(logits, golden.logits, model.config().n_vocab);
-    EXPECT_EQ(state.tokens_seen(), static_cast<std::int64_t>(golden.tokens.size()));
   }
 };
 

@@ -5,9 +5,6 @@
 namespace rwkv::test {
 namespace {
 
-// As in golden_test.cpp.
-constexpr double kLogits = 5e-5, kState = 1e-4;
-
 // Of the three blocks and the head of a golden model.
 constexpr const char* kSplits[] = {"cuda fp32 *1 -> cpu fp32", "cpu fp32 *2 -> cuda fp32", "cuda fp32 *3 -> cpu fp32",
                                    "cpu fp32 *1 -> cuda fp32 *1 -> cpu fp32 *1 -> cuda fp32"};
@@ -15,17 +12,8 @@ constexpr const char* kSplits[] = {"cuda fp32 *1 -> cpu fp32", "cpu fp32 *2 -> c
 class CudaSplit : public testing::TestWithParam<GoldenModel> {};
 
 TEST_P(CudaSplit, GivesTheGoldenLogits) {
-  const std::string name = GetParam().golden;
-  RWKV_SKIP_WITHOUT(model_file(name + ".golden.json"));
-  const Golden golden = load_golden(name);
-  for (const char* split : kSplits) {
-    const Model model(model_file(GetParam().file), split);
-    State state = model.new_state();
-    const auto logits = feed(model, state, golden.tokens, {17, 1, 1, 5});
-    EXPECT_LE(max_difference(logits, golden.logits), kLogits) << split;
-    EXPECT_LE(state_difference(state, golden.state), kState) << split;
-    expect_same_best(logits, golden.logits, model.config().n_vocab);
-  }
+  RWKV_SKIP_WITHOUT(model_file(std::string(GetParam().golden) + ".golden.json"));
+  for (const char* split : kSplits) expect_golden(GetParam(), split, {17, 1, 1, 5});
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, CudaSplit, testing::ValuesIn(kGoldenModels), test_name);

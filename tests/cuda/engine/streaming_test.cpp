@@ -7,23 +7,13 @@
 namespace rwkv::test {
 namespace {
 
-// As in golden_test.cpp.
-constexpr double kLogits = 5e-5, kState = 1e-4;
-
 class CudaStreaming : public testing::TestWithParam<GoldenModel> {};
 
 // Of the three blocks and the head some are streamed, all, or the head alone.
 TEST_P(CudaStreaming, GivesTheGoldenLogits) {
-  const std::string name = GetParam().golden;
-  RWKV_SKIP_WITHOUT(model_file(name + ".golden.json"));
-  const Golden golden = load_golden(name);
+  RWKV_SKIP_WITHOUT(model_file(std::string(GetParam().golden) + ".golden.json"));
   for (const char* strategy : {"cuda fp32 *1+", "cuda fp32 *0+", "cuda fp32 *3+"}) {
-    const Model model(model_file(GetParam().file), strategy);
-    State state = model.new_state();
-    const auto logits = feed(model, state, golden.tokens, {17, 1, 1, 29});
-    EXPECT_LE(max_difference(logits, golden.logits), kLogits) << strategy;
-    EXPECT_LE(state_difference(state, golden.state), kState) << strategy;
-    expect_same_best(logits, golden.logits, model.config().n_vocab);
+    expect_golden(GetParam(), strategy, {17, 1, 1, 29});
   }
 }
 
