@@ -139,8 +139,9 @@ def page(report):
         limits = [row for record in measured for row in record["bench"]["results"] if "limit_gb_s" in row]
         bandwidth, peak = ([row[key] for row in limits] for key in ("limit_gb_s", "limit_gflop_s"))
         lines += ["Medians of three samples of `rwkv-bench --synthetic` with random weights, half of whose squared ReLU is zero (trained "
-                  "models: some 90 %). MB per", "token: all weights but the embedding table, shared by the sequences of a step, and each "
-                  "sequence's state read and written. Shares are of the", "card's own limits, read before and after each sample: a copy "
+                  "models: some 90 %). A decode step", "draws the likeliest token of each sequence on the card. MB per token: all weights but "
+                  "the embedding table, shared by the sequences of a step, and", "each sequence's state read and written. Shares are of the "
+                  "card's own limits, read before and after each sample: a copy "
                   f"of {min(bandwidth):,.0f} to {max(bandwidth):,.0f} GB/s (read and written), fp16 products of "
                   f"{min(peak) / 1e3:,.0f} to {max(peak) / 1e3:,.0f} TFLOP/s.", "",
                   "| model | work | tok/s | goal | MB per token | GB/s | of copy | TFLOP/s | of peak |", "|---" * 9 + "|"]

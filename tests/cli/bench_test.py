@@ -35,8 +35,8 @@ class Bench(Case):
 class Json(Bench):
     def test_it_has_the_documented_keys_and_no_others(self):
         report = self.report("--decode", "3", "--prefill", "5,3x70", "--batch", "1,2")
-        self.assertEqual(list(report), ["machine", "model", "strategy", "threads", "results"])
-        self.assertEqual((report["strategy"], report["threads"]), ("cpu fp32", 1))
+        self.assertEqual(list(report), ["machine", "model", "strategy", "threads", "drawing", "results"])
+        self.assertEqual((report["strategy"], report["threads"], report["drawing"]), ("cpu fp32", 1, "greedy"))
         for row in report["results"]:
             self.assertEqual(list(row), {"load": LOAD, "decode": DECODE}.get(row["what"], FIGURES))
         sizes = [(row["what"], row.get("tokens"), row.get("batch")) for row in report["results"]]
@@ -92,7 +92,7 @@ class Json(Bench):
 class Table(Bench):
     def test_it_names_the_model_the_machine_and_every_row(self):
         text = self.bench("-m", self.model, "--decode", "2", "--prefill", "3", "--batch", "2", "--repeat", "2").stdout.decode()
-        for word in ("small.safetensors", "RWKV-7", "core", "smallest", "share", "embedding"):
+        for word in ("small.safetensors", "RWKV-7", "core", "smallest", "share", "embedding", "draws the likeliest"):
             self.assertIn(word, text)
         for row in ("decode +2 tokens", " +[0-9.]+ % of the squared ReLU is zero", "prefill +3 tokens", "batch +2 x 2 tokens",
                     "load .* MiB"):

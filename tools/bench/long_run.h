@@ -22,7 +22,8 @@ struct LongRun {
   double limit_gb_s = 0;          // the bandwidth of the card or of as many threads, read before and after
 };
 
-// Feeds `tokens` tokens one by one. Throws Error if a logit is not finite at the end.
+// Feeds `tokens` tokens one by one, and draws the likeliest next one after each. Throws NumericError for logits of NaN or
+// infinity.
 [[nodiscard]] LongRun long_run(const LoadedModel& loaded, std::int64_t tokens, int threads,
                                const std::function<void(std::int64_t tokens)>& after_each);
 

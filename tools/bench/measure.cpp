@@ -21,18 +21,18 @@ constexpr std::int64_t kWarmUpSteps = 2;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Some sequences that go on, a token each per step.
+// Some sequences that go on, a token each per step. The likeliest next token of each is drawn, as in generating; what is fed is
+// the text.
 class Sequences {
  public:
   Sequences(const Model& model, const Text& text, std::int64_t n)
-      : model_(model), text_(text), states_(n, model.new_state()), tokens_(n), logits_(n * model.config().n_vocab) {}
+      : model_(model), text_(text), states_(n, model.new_state()), samplers_(n, greedy_sampler()), tokens_(n), drawn_(n) {}
 
   void step() {
-    const int n_vocab = model_.config().n_vocab;
     std::vector<Sequence> batch;
     for (std::size_t i = 0; i < states_.size(); ++i) {
       tokens_[i] = text_.at(position_++);
-      batch.push_back({{&tokens_[i], 1}, &states_[i], std::span(logits_).subspan(i * n_vocab, n_vocab)});
+      batch.push_back({.tokens = {&tokens_[i], 1}, .state = &states_[i], .sampler = &samplers_[i], .drawn = &drawn_[i]});
     }
     model_.forward(batch);
   }
@@ -41,8 +41,8 @@ class Sequences {
   Model model_;
   Text text_;
   std::vector<State> states_;
-  std::vector<Token> tokens_;
-  std::vector<float> logits_;
+  std::vector<Sampler> samplers_;
+  std::vector<Token> tokens_, drawn_;
   std::int64_t position_ = 0;
 };
 

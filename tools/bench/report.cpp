@@ -75,6 +75,7 @@ std::string explanation(const Subject& s) {
       "one row; its state of %.2f MB is not counted. GB/s and GFLOP/s are of weights and of their multiply-adds, the limits "
       "those of\n"
       "%s, read before and after every sample.\n"
+      "A step of decode or batch draws the likeliest next token of each sequence, where the logits lie.\n"
       "share: the speed, of what the tighter limit allows. The last column is that limit.\n",
       static_cast<double>(s.step_bytes) / 1e6, static_cast<double>(s.weight_bytes) / 1e6,
       static_cast<double>(s.state_bytes) / 1e6, limits_text(s).c_str());
@@ -85,8 +86,8 @@ std::string explanation(const Subject& s) {
 }
 
 Json head(const Subject& s) {
-  return {
-      {"machine", s.machine}, {"model", s.model}, {"strategy", s.strategy}, {"threads", s.threads}, {"results", Json::array()}};
+  return {{"machine", s.machine}, {"model", s.model},    {"strategy", s.strategy},
+          {"threads", s.threads}, {"drawing", "greedy"}, {"results", Json::array()}};
 }
 
 Json result_json(const Result& r) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/text.h"
 
-#include <rwkv/sampler.h>
-
 namespace rwkv::bench {
 namespace {
 

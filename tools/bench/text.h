@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text that models are measured with.
+// The text that models are measured with, and how they draw.
 #pragma once
 #include <rwkv/model.h>
+#include <rwkv/sampler.h>
 
 #include <cstdint>
 #include <vector>
@@ -13,6 +14,9 @@ namespace rwkv::bench {
   return static_cast<Token>(static_cast<std::uint64_t>(position + 1) * 0x9e3779b97f4a7c15u %
                             static_cast<std::uint64_t>(n_vocab));
 }
+
+// Takes the likeliest token: the choice that costs least beside the model.
+[[nodiscard]] inline Sampler greedy_sampler() { return Sampler({.temperature = 0}); }
 
 // An endless text.
 class Text {
