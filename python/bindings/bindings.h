@@ -67,28 +67,72 @@ struct ModelHandle : Constructed {
   [[nodiscard]] const Model& open() const;  // throws ArgumentError when closed
 };
 
+// What one call at a time may have.
+struct Leasable : Constructed {
+  std::atomic<bool> in_use = false;
+};
+
+// The right to use such a thing, until it is destroyed.
+template <class Handle>
+class Lease {
+ public:
+  // False when another call has it.
+  [[nodiscard]] bool take(std::shared_ptr<Handle> handle) {
+    if (handle->in_use.exchange(true)) return false;
+    handle_ = std::move(handle);
+    return true;
+  }
+  Lease() = default;
+  Lease(Lease&& other) noexcept = default;
+  ~Lease() {
+    if (handle_) handle_->in_use = false;
+  }
+  [[nodiscard]] Handle& operator*() const { return *handle_; }
+
+ private:
+  std::shared_ptr<Handle> handle_;
+};
+
 // A state that two Python threads cannot get at the same time. Arrays that look into it share it.
-struct StateHandle : Constructed {
+struct StateHandle : Leasable {
   explicit StateHandle(State s) : state(std::make_shared<State>(std::move(s))) {}
 
   std::shared_ptr<State> state;  // empty: closed
-  std::atomic<bool> in_use = false;
 };
 
 using StatePtr = std::shared_ptr<StateHandle>;
 
-// The right to use a state, until it is destroyed. Throws StateError when another call has it, or it is closed.
+// The right to use a state. Throws StateError when another call has it, or it is closed.
 class StateLease {
  public:
   explicit StateLease(StatePtr handle);
-  StateLease(StateLease&& other) noexcept = default;
-  ~StateLease();
 
-  [[nodiscard]] State& operator*() const { return *handle_->state; }
-  [[nodiscard]] State* operator->() const { return handle_->state.get(); }
+  [[nodiscard]] State& operator*() const { return *(*lease_).state; }
+  [[nodiscard]] State* operator->() const { return (*lease_).state.get(); }
 
  private:
-  StatePtr handle_;
+  Lease<StateHandle> lease_;
+};
+
+// A sampler likewise: forwards draw with it without the GIL.
+struct SamplerHandle : Leasable {
+  explicit SamplerHandle(SamplingOptions options) : sampler(std::move(options)) {}
+
+  Sampler sampler;
+};
+
+using SamplerPtr = std::shared_ptr<SamplerHandle>;
+
+// The right to use a sampler. Throws ArgumentError when another call has it.
+class SamplerLease {
+ public:
+  explicit SamplerLease(SamplerPtr handle);
+
+  [[nodiscard]] Sampler& operator*() const { return (*lease_).sampler; }
+  [[nodiscard]] Sampler* operator->() const { return &(*lease_).sampler; }
+
+ private:
+  Lease<SamplerHandle> lease_;
 };
 
 // A tokenizer, and the vocabulary it was made of, to be made again in another process.

@@ -70,39 +70,106 @@ Floats forward(const ModelHandle& self, py::handle tokens, py::handle state, boo
   return logits;
 }
 
-py::object forward_batch(const ModelHandle& self, const py::sequence& tokens, const py::object& states, bool all_logits) {
-  const Model model = self.open();
-  const std::size_t n = tokens.size();
-  if (!states.is_none() && (!py::isinstance<py::sequence>(states) || py::len(states) != n)) {
-    throw ArgumentError("states must be a list of " + std::to_string(n) + ", one for each sequence of tokens");
-  }
-  std::vector<std::vector<Token>> ids;
-  std::vector<StateLease> leases;
-  for (std::size_t i = 0; i < n; ++i) {
-    ids.push_back(tokens_from(py::object(tokens[i])));
-    leases.push_back(lease(self, states.is_none() ? py::none() : py::object(states[py::int_(i)])));
-  }
-  const std::int64_t n_vocab = model.config().n_vocab;
+// The i-th of a list, where None stands for a list of None.
+py::object item(const py::object& list, std::size_t i) { return list.is_none() ? py::none() : py::object(list[py::int_(i)]); }
+
+void require_one_each(const py::object& list, std::size_t n, const char* name) {
+  if (list.is_none() || (py::isinstance<py::sequence>(list) && py::len(list) == n)) return;
+  throw ArgumentError(std::string(name) + " must be a list of " + std::to_string(n) + ", one for each sequence of tokens");
+}
+
+// Tokens and states of a batch, which it holds.
+struct Texts {
+  std::vector<std::vector<Token>> tokens;
+  std::vector<StateLease> states;
   std::vector<Sequence> batch;
-  py::list all;
-  Floats last = make_array({all_logits ? 0 : static_cast<std::int64_t>(n), n_vocab});
-  for (std::size_t i = 0; i < n; ++i) {
-    std::span<float> logits;
-    if (all_logits) {
-      Floats rows = make_array({std::ssize(ids[i]), n_vocab});
-      logits = ids[i].empty() ? std::span<float>() : values_of(rows);
-      all.append(rows);
-    } else {
-      logits = values_of(last).subspan(i * n_vocab, n_vocab);
+
+  Texts(const ModelHandle& model, const py::sequence& list, const py::object& of_states) {
+    const std::size_t n = list.size();
+    require_one_each(of_states, n, "states");
+    for (std::size_t i = 0; i < n; ++i) {
+      tokens.push_back(tokens_from(py::object(list[i])));
+      states.push_back(lease(model, item(of_states, i)));
     }
-    batch.push_back({ids[i], &*leases[i], logits});
+    for (std::size_t i = 0; i < n; ++i) batch.push_back({.tokens = tokens[i], .state = &*states[i]});
   }
+};
+
+void run(const Model& model, std::span<const Sequence> batch) {
   const Poll poll = poll_signals();
-  {
-    const py::gil_scoped_release release;
-    model.forward(batch, poll);
+  const py::gil_scoped_release release;
+  model.forward(batch, poll);
+}
+
+// float32 [texts, n_vocab]
+Floats last_logits(const Model& model, Texts& texts) {
+  const std::size_t n_vocab = model.config().n_vocab;
+  Floats logits = make_array({std::ssize(texts.batch), model.config().n_vocab});
+  for (std::size_t i = 0; i < texts.batch.size(); ++i) {
+    texts.batch[i].logits = values_of(logits).subspan(i * n_vocab, n_vocab);
   }
-  return all_logits ? py::object(all) : py::object(last);
+  run(model, texts.batch);
+  return logits;
+}
+
+// A list of float32 [tokens, n_vocab].
+py::list every_logits(const Model& model, Texts& texts) {
+  py::list all;
+  for (Sequence& sequence : texts.batch) {
+    Floats rows = make_array({std::ssize(sequence.tokens), model.config().n_vocab});
+    if (!sequence.tokens.empty()) sequence.logits = values_of(rows);
+    all.append(rows);
+  }
+  run(model, texts.batch);
+  return all;
+}
+
+// A list of the tokens that samplers draw; None: a text without one, or with broken logits.
+py::list token_list(const std::vector<Token>& drawn) {
+  py::list list;
+  for (const Token token : drawn) list.append(token < 0 ? py::object(py::none()) : py::int_(token));
+  return list;
+}
+
+[[noreturn]] void raise_with_drawn(const NumericError& error, const py::list& tokens) {
+  const py::object type = py::module_::import("rwkvcpp.errors").attr("NumericError");
+  const py::object raised = type(error.what());
+  raised.attr("tokens") = tokens;
+  PyErr_SetObject(type.ptr(), raised.ptr());
+  throw py::error_already_set();
+}
+
+py::list draw(const Model& model, Texts& texts, const py::object& samplers) {
+  require_one_each(samplers, texts.batch.size(), "samplers");
+  std::vector<SamplerLease> leases;
+  std::vector<Token> drawn(texts.batch.size(), -1);
+  leases.reserve(drawn.size());
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    const py::object sampler = item(samplers, i);
+    if (sampler.is_none()) continue;
+    if (!py::isinstance<SamplerHandle>(sampler)) {
+      throw py::type_error("samplers must be rwkvcpp.Sampler or None, found " +
+                           std::string(py::str(py::type::of(sampler).attr("__name__"))));
+    }
+    leases.emplace_back(sampler.cast<SamplerPtr>());
+    texts.batch[i].sampler = &*leases.back();
+    texts.batch[i].drawn = &drawn[i];
+  }
+  try {
+    run(model, texts.batch);
+  } catch (const NumericError& error) {
+    raise_with_drawn(error, token_list(drawn));
+  }
+  return token_list(drawn);
+}
+
+py::object forward_batch(const ModelHandle& self, const py::sequence& tokens, const py::object& states, bool all_logits,
+                         const py::object& samplers) {
+  const Model model = self.open();
+  if (all_logits && !samplers.is_none()) throw ArgumentError("samplers draw where the logits lie: leave out all_logits");
+  Texts texts(self, tokens, states);
+  if (!samplers.is_none()) return draw(model, texts, samplers);
+  return all_logits ? py::object(every_logits(model, texts)) : py::object(last_logits(model, texts));
 }
 
 // Freed weights go back to the system, not only to the allocator, which would keep most of them for this process.
@@ -215,16 +282,25 @@ another call is using. After an error or Ctrl-C the state is as it was before th
 True
 )")
       .def("forward_batch", &forward_batch, py::arg("tokens"), py::arg("states") = py::none(), py::arg("all_logits") = false,
-           R"(forward_batch(self, tokens, states=None, all_logits=False)
+           py::arg("samplers") = py::none(), R"(forward_batch(self, tokens, states=None, all_logits=False, samplers=None)
 --
 
 forward() for several texts at once, of any lengths, each with a state of its own (None: the start of a text): every weight is
 read once for all of them. Returns [texts, n_vocab], or with all_logits a list of [tokens, n_vocab].
 
+samplers: a Sampler for each text, or None for texts that are only fed. The result is then a list of the tokens that they draw, as
+Sampler.sample() would (None for None), where the logits lie: a GPU sends nothing else back, and all of a CPU's threads draw. Tokens
+are not counted: call Sampler.accept(). NumericError for broken logits comes when all texts have been fed; its `tokens` are what the
+others drew. Raises ArgumentError for a sampler that two texts share or another call is using.
+
 >>> model = rwkvcpp.load_demo()
 >>> states = [model.new_state() for _ in range(3)]
 >>> model.forward_batch([[10], [10, 11], range(7)], states).shape
 (3, 1024)
+>>> greedy = [rwkvcpp.Sampler(temperature=0) for _ in states]
+>>> tokens = model.forward_batch([817, 584, 270], states, samplers=greedy)
+>>> [type(token).__name__ for token in tokens]
+['int', 'int', 'int']
 )")
       .def("close", &close, R"(close(self, /)
 --

@@ -27,10 +27,10 @@ std::vector<float> logits_from(py::handle object) {
   return {logits.data(), logits.data() + logits.size()};
 }
 
-std::shared_ptr<Held<Sampler>> make(float temperature, float top_p, int top_k, float min_p, double alpha_presence,
-                                    double alpha_frequency, double alpha_decay, py::handle token_ban, py::handle seed) {
-  return hold(Sampler(
-      sampling_options(temperature, top_p, top_k, min_p, alpha_presence, alpha_frequency, alpha_decay, token_ban, seed)));
+SamplerPtr make(float temperature, float top_p, int top_k, float min_p, double alpha_presence, double alpha_frequency,
+                double alpha_decay, py::handle token_ban, py::handle seed) {
+  return std::make_shared<SamplerHandle>(
+      sampling_options(temperature, top_p, top_k, min_p, alpha_presence, alpha_frequency, alpha_decay, token_ban, seed));
 }
 
 Floats distribution(py::handle object, float temperature, float top_p, int top_k, float min_p) {
@@ -46,6 +46,14 @@ Floats distribution(py::handle object, float temperature, float top_p, int top_k
 }
 
 }  // namespace
+
+SamplerLease::SamplerLease(SamplerPtr handle) {
+  if (!handle) throw py::type_error("sampler must be a rwkvcpp.Sampler, found None");
+  if (!lease_.take(std::move(handle))) {
+    throw ArgumentError(
+        "two sequences of a batch share one sampler, or another call is using it; give each a sampler of its own");
+  }
+}
 
 SamplingOptions sampling_options(float temperature, float top_p, int top_k, float min_p, double alpha_presence,
                                  double alpha_frequency, double alpha_decay, py::handle token_ban, py::handle seed) {
@@ -65,14 +73,15 @@ SamplingOptions sampling_options(float temperature, float top_p, int top_k, floa
   "token_ban=(), seed=None"
 
 void register_sampler(py::module_& m) {
-  py::class_<Held<Sampler>, std::shared_ptr<Held<Sampler>>> sampler(
+  py::class_<SamplerHandle, SamplerPtr> sampler(
       m, "Sampler",
       "Sampler(" RWKV_SAMPLER_SIGNATURE
       ")\n--\n\n"
       R"(From logits to the next token: bans, penalties for what was drawn before, cuts, temperature, a seeded draw. The rules and the
 defaults are those of the rwkv package; temperature=0 is greedy, top_p=1 and top_k=0 are off. One per text.
 
-Raises ArgumentError for a value outside its range.
+Raises ArgumentError for a value outside its range, and for a call while another one, of Model.forward_batch() in another thread,
+draws with it.
 
 >>> sampler = rwkvcpp.Sampler(temperature=0)
 >>> sampler.sample([0.0, 2.0, 1.0])
@@ -84,9 +93,9 @@ Raises ArgumentError for a value outside its range.
            py::arg("seed") = py::none(), "__init__(self, " RWKV_SAMPLER_SIGNATURE ")\n--\n\n")
       .def(
           "sample",
-          [](Held<Sampler>& self, py::handle logits) {
+          [](const SamplerPtr& self, py::handle logits) {
             std::vector<float> values = logits_from(logits);
-            return self.sample(values);
+            return SamplerLease(self)->sample(values);
           },
           py::arg("logits"), R"(sample(self, logits)
 --
@@ -98,7 +107,11 @@ Raises NumericError for NaN or infinity and when no token is left.
 1
 )")
       .def(
-          "accept", [](Held<Sampler>& self, py::handle token, bool counts) { self.accept(token_from(token), counts); },
+          "accept",
+          [](const SamplerPtr& self, py::handle token, bool counts) {
+            const Token id = token_from(token);
+            SamplerLease(self)->accept(id, counts);
+          },
           py::arg("token"), py::arg("counts") = true, R"(accept(self, token, counts=True)
 --
 
@@ -108,15 +121,15 @@ penalty only.
 >>> rwkvcpp.Sampler().accept(5)
 )")
       .def(
-          "reset", [](Held<Sampler>& self) { self.reset(); }, R"(reset(self, /)
+          "reset", [](const SamplerPtr& self) { SamplerLease(self)->reset(); }, R"(reset(self, /)
 --
 
 Forgets what was drawn; the random sequence goes on.
 
 >>> rwkvcpp.Sampler().reset()
 )")
-      .def("__repr__", [](const Held<Sampler>& self) {
-        const SamplingOptions& o = self.options();
+      .def("__repr__", [](const SamplerHandle& self) {
+        const SamplingOptions& o = self.sampler.options();
         return "Sampler(temperature=" + std::string(py::repr(py::float_(o.temperature))) +
                ", top_p=" + std::string(py::repr(py::float_(o.top_p))) + ", top_k=" + std::to_string(o.top_k) + ")";
       });

@@ -118,17 +118,12 @@ void close(const StatePtr& self) {
 
 }  // namespace
 
-StateLease::StateLease(StatePtr handle) : handle_(std::move(handle)) {
-  if (!handle_) throw py::type_error("state must be a rwkvcpp.State, found None");
-  if (!handle_->state) throw StateError("the state is closed");
-  if (handle_->in_use.exchange(true)) {
-    handle_.reset();
+StateLease::StateLease(StatePtr handle) {
+  if (!handle) throw py::type_error("state must be a rwkvcpp.State, found None");
+  if (!handle->state) throw StateError("the state is closed");
+  if (!lease_.take(std::move(handle))) {
     throw StateError("two sequences of a batch share one state, or another call is using it; copy it first");
   }
-}
-
-StateLease::~StateLease() {
-  if (handle_) handle_->in_use = false;
 }
 
 void register_state(py::module_& m) {

@@ -18,18 +18,20 @@ def answers(pipeline: rwkvcpp.Pipeline, prompts: Sequence[str], most_tokens: int
     """The greedy text after each prompt, up to an empty line, the end of the document or `most_tokens`."""
     model = pipeline.model
     states = [model.new_state() for _ in prompts]
+    samplers = [rwkvcpp.Sampler(temperature=0) for _ in prompts]
     decoders = [pipeline.tokenizer.stream_decoder() for _ in prompts]
     texts = ["" for _ in prompts]
     running = list(range(len(prompts)))  # which prompts have not ended
-    logits = model.forward_batch([pipeline.tokenizer.encode(prompt) for prompt in prompts], states)
+    fed: Sequence[int | list[int]] = [pipeline.tokenizer.encode(prompt) for prompt in prompts]
     for _ in range(most_tokens):
-        drawn = dict(zip(running, logits.argmax(axis=1), strict=True))
+        tokens = model.forward_batch(fed, [states[i] for i in running], samplers=[samplers[i] for i in running])
+        drawn = dict(zip(running, tokens, strict=True))
         for i in running:
             texts[i] += decoders[i].push(drawn[i])
         running = [i for i in running if drawn[i] != 0 and "\n\n" not in texts[i]]
         if not running:
             break
-        logits = model.forward_batch([drawn[i] for i in running], [states[i] for i in running])
+        fed = [drawn[i] for i in running]
     return [(text + decoder.flush()).split("\n\n")[0] for text, decoder in zip(texts, decoders, strict=True)]
 
 

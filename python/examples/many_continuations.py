@@ -20,17 +20,17 @@ def continuations(pipeline: rwkvcpp.Pipeline, prompt: str, count: int, n_tokens:
     samplers = [
         rwkvcpp.Sampler(temperature=0.9, top_p=0.9, alpha_presence=0, alpha_frequency=0, seed=seed) for seed in range(count)
     ]
-    tokens: list[list[int]] = [[] for _ in range(count)]
-    going_on = list(range(count)) if n_tokens > 0 else []
-    logits = [after_prompt] * count
+    tokens = [[sampler.sample(after_prompt)] for sampler in samplers] if n_tokens > 0 else []
+    going_on = list(range(len(tokens)))
     while going_on:
-        for i, row in zip(going_on, logits, strict=True):
-            tokens[i].append(samplers[i].sample(row))
+        for i in going_on:
             samplers[i].accept(tokens[i][-1])  # for the penalties, here off
         going_on = [i for i in going_on if tokens[i][-1] != 0 and len(tokens[i]) < n_tokens]  # token 0 ends a document
-        if going_on:
-            logits = list(model.forward_batch([tokens[i][-1] for i in going_on], [states[i] for i in going_on]))
-    return [tokenizer.decode([token for token in drawn if token != 0]) for drawn in tokens]
+        fed, of_these = [tokens[i][-1] for i in going_on], [states[i] for i in going_on]
+        drawn = model.forward_batch(fed, of_these, samplers=[samplers[i] for i in going_on])
+        for i, token in zip(going_on, drawn, strict=True):
+            tokens[i].append(token)
+    return [tokenizer.decode([token for token in text if token != 0]) for text in tokens]
 
 
 def main() -> None:

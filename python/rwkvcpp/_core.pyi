@@ -106,6 +106,7 @@ class Model:
         tokens: Sequence[_Tokens],
         states: Sequence[State | None] | None = None,
         all_logits: Literal[False] = False,
+        samplers: None = None,
     ) -> _Floats: ...
     @overload
     def forward_batch(
@@ -114,7 +115,26 @@ class Model:
         states: Sequence[State | None] | None = None,
         *,
         all_logits: Literal[True],
+        samplers: None = None,
     ) -> list[_Floats]: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        all_logits: Literal[False] = False,
+        *,
+        samplers: Sequence[Sampler],
+    ) -> list[int]: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        all_logits: Literal[False] = False,
+        *,
+        samplers: Sequence[Sampler | None],
+    ) -> list[int | None]: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -50,4 +50,9 @@ class ArgumentError(RwkvError, ValueError):
 
 
 class NumericError(RwkvError, ArithmeticError):
-    """NaN or infinity where a finite number is needed."""
+    """NaN or infinity where a finite number is needed.
+
+    `tokens`, of Model.forward_batch() with samplers: what the texts drew; None: nothing, or its logits are broken.
+    """
+
+    tokens: list[int | None] | None = None

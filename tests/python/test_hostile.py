@@ -107,6 +107,8 @@ def callables(state, folder):
         "forward.all": lambda v: model.forward(1, None, v), "forward.list": lambda v: model.forward([1, v], state.copy()),
         "batch": model.forward_batch, "batch.item": lambda v: model.forward_batch([[1], v]),
         "batch.states": lambda v: model.forward_batch([1], v), "batch.state": lambda v: model.forward_batch([1], [v]),
+        "batch.samplers": lambda v: model.forward_batch([1], samplers=v),
+        "batch.sampler": lambda v: model.forward_batch([1], samplers=[v]),
         "load": lambda v: state_class.load(v, model), "load.model": lambda v: state_class.load(folder / "none", v),
         "from_list.item": lambda v: state_class.from_list([v] * 12, model),
         "from_list.model": lambda v: state_class.from_list([], v),

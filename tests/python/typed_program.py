@@ -41,6 +41,10 @@ def states(model: rwkvcpp.Model, folder: Path) -> None:
     batch: Logits = model.forward_batch([[1], (2, 3), range(4)], [state, None, None])
     rows: list[Logits] = model.forward_batch([[1], [2, 3]], all_logits=True)
     assert last.ndim == 1 and every.ndim == batch.ndim == rows[1].ndim == 2
+    drawn: list[int] = model.forward_batch([[1], [2, 3]], samplers=[rwkvcpp.Sampler(), rwkvcpp.Sampler()])
+    some: list[int | None] = model.forward_batch([[1], [2, 3]], [None, None], samplers=[rwkvcpp.Sampler(), None])
+    broken: list[int | None] | None = rwkvcpp.NumericError().tokens
+    assert len(drawn) == len(some) == 2 and broken is None
     state.save(folder / "state")
     same = rwkvcpp.State.load(folder / "state", model)
     arrays: list[Logits] = same.to_list()
