@@ -32,6 +32,9 @@ class Device {
   // Whether its memory is the host's.
   [[nodiscard]] virtual bool is_host() const noexcept = 0;
 
+  // Its number among the devices of its kind; 0 for the host.
+  [[nodiscard]] virtual int ordinal() const noexcept = 0;
+
   // Bytes that can be allocated, as far as the system says; the largest number where it does not.
   [[nodiscard]] virtual std::int64_t available_memory() const = 0;
 
@@ -51,6 +54,8 @@ class Device {
 
   // From another device's memory, after what it and this one were asked for before, and before what they are asked for later.
   virtual void receive(void* to, Device& other, const void* from, std::size_t bytes) = 0;
+  // Returns when all that the device was given to do before is done, so that others may look at its memory.
+  virtual void synchronize() = 0;
 
   // Copies beside the kernels, for weights that do not fit; null where the device's memory is the host's.
   [[nodiscard]] virtual std::unique_ptr<CopyQueue> copy_queue() = 0;

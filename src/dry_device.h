@@ -20,6 +20,7 @@ class DryDevice final : public Device {
   [[nodiscard]] std::string name() const override { return real_.name(); }
   [[nodiscard]] const KernelTable& kernels() const override { return table_; }
   [[nodiscard]] bool is_host() const noexcept override { return real_.is_host(); }
+  [[nodiscard]] int ordinal() const noexcept override { return real_.ordinal(); }
   [[nodiscard]] std::int64_t available_memory() const override { return real_.available_memory(); }
   [[nodiscard]] void* allocate(std::size_t) override { return reinterpret_cast<void*>(kAddress); }
   void release(void*, std::size_t) noexcept override {}
@@ -28,6 +29,7 @@ class DryDevice final : public Device {
   void download(void*, const void*, std::size_t) override {}
   void copy(void*, const void*, std::size_t) override {}
   void receive(void*, Device&, const void*, std::size_t) override {}
+  void synchronize() override {}
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}
   void parallel_for(std::int64_t, const std::function<void(std::int64_t)>&) override {}

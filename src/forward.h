@@ -24,6 +24,12 @@ constexpr std::int64_t kPolledWork = std::int64_t{1} << 32;
 // Sequences of one round at most, as a step has the logits of all at once.
 constexpr std::size_t kRoundSequences = 512;
 
+// Where forward_on_device() leaves logits; null: nowhere.
+struct Model::KeptLogits {
+  float* data = nullptr;  // [rows, n_vocab], on the head's device
+  LogitsOf which = LogitsOf::last_token;
+};
+
 // Consecutive layers on one device: blocks first to end - 1; in front of the first stage's the stem, behind the last one's the
 // head, which may have the stage to itself.
 struct Stage {
@@ -65,10 +71,10 @@ struct Model::Impl {
   // Of tokens, that all its devices like.
   [[nodiscard]] std::size_t round_rows() const;
 
-  // Cuts the batch into rounds of at most `round_rows` tokens; states: [batch]. When `poll` throws, the states are left between
-  // two layers.
-  void run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
-                  const Poll& poll) const;
+  // Cuts the batch into rounds of at most `round_rows` tokens; states: [batch]. The devices are done with it afterwards. When
+  // `poll` throws, the states are left between two layers.
+  void run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, const KeptLogits& kept,
+                  std::size_t round_rows, const Poll& poll) const;
 
   // One round.
   void run(std::span<const Piece> pieces, Workspaces& workspaces, const Poll& poll) const;

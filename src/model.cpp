@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "device_array.h"
 #include "forward.h"
 #include "load.h"
 #include "message.h"
@@ -165,7 +166,20 @@ void Model::forward(std::span<const Token> tokens, State& state, std::span<float
   forward({&sequence, 1}, poll);
 }
 
-void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
+void Model::forward(std::span<const Sequence> batch, const Poll& poll) const { run(batch, {}, poll); }
+
+DeviceArray Model::forward_on_device(std::span<const Sequence> batch, LogitsOf which, const Poll& poll) const {
+  std::int64_t rows = std::ssize(batch);
+  if (which == LogitsOf::every_token) {
+    rows = 0;
+    for (const Sequence& sequence : batch) rows += std::ssize(sequence.tokens);
+  }
+  DeviceArray logits = new_array(impl_->devices[impl_->stages.back().device], "logits", {rows, config().n_vocab});
+  run(batch, {static_cast<float*>(logits.data), which}, poll);
+  return logits;
+}
+
+void Model::run(std::span<const Sequence> batch, const KeptLogits& kept, const Poll& poll) const {
   std::vector<State::Impl*> states;
   std::int64_t n_tokens = 0;
   for (const Sequence& sequence : batch) {
@@ -178,14 +192,14 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
   require_own_samplers(batch);
   const StatesInUse in_use(states);
   if (!poll || n_tokens * weight_bytes() < kShortCall) {
-    impl_->run_rounds(batch, states, impl_->round_rows(), {});
+    impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
   } else if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
     poll();
-    impl_->run_rounds(batch, states, impl_->round_rows(), {});
+    impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
   } else {
     const StatesBefore before(batch, states);
     try {
-      impl_->run_rounds(batch, states, polled_rows(config(), impl_->round_rows()), poll);
+      impl_->run_rounds(batch, states, kept, polled_rows(config(), impl_->round_rows()), poll);
     } catch (...) {
       before.restore();
       throw;
@@ -194,13 +208,16 @@ void Model::forward(std::span<const Sequence> batch, const Poll& poll) const {
   require_tokens(batch, config().n_vocab);
 }
 
-void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, std::size_t round_rows,
-                             const Poll& poll) const {
+void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::Impl* const> states, const KeptLogits& kept,
+                             std::size_t round_rows, const Poll& poll) const {
   Workspaces workspaces = take_workspaces();
   std::vector<Piece> round;
-  std::size_t rows = 0;
+  std::size_t rows = 0, n_kept = 0;
+  bool waited = true;  // for all that was asked of the devices
   const auto run_round = [&] {
-    if (!round.empty()) run(round, workspaces, poll);
+    if (round.empty()) return;
+    run(round, workspaces, poll);
+    waited = std::ranges::any_of(round, &Piece::brings_back);
     round.clear();
     rows = 0;
   };
@@ -214,13 +231,21 @@ void Model::Impl::run_rounds(std::span<const Sequence> batch, std::span<State::I
       const std::span<float> logits = all    ? sequence.logits.subspan(first * n_vocab, n * n_vocab)
                                       : last ? sequence.logits
                                              : std::span<float>{};
-      round.push_back(
-          {sequence.tokens.subspan(first, n), states[i], logits, last ? sequence.sampler : nullptr, sequence.drawn});
+      Piece piece{sequence.tokens.subspan(first, n), states[i], logits, last ? sequence.sampler : nullptr, sequence.drawn};
+      if (kept.data) {
+        const std::size_t of_piece = kept.which == LogitsOf::every_token ? n : last ? 1 : 0;
+        piece.kept = {kept.data + n_kept * n_vocab, of_piece * n_vocab};
+        n_kept += of_piece;
+      }
+      round.push_back(piece);
       first += n;
       if ((rows += n) == round_rows || round.size() == kRoundSequences) run_round();
     }
   }
   run_round();
+  if (!waited) {
+    for (const auto& device : devices) device->synchronize();
+  }
   give_back(std::move(workspaces));
 }
 

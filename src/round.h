@@ -19,6 +19,10 @@ struct Piece {
   std::span<float> logits;     // [n_vocab] for the last of `tokens`, [tokens, n_vocab] for all, or empty
   Sampler* sampler = nullptr;  // draws the token after the last of `tokens`
   Token* drawn = nullptr;
+  std::span<float> kept = {};  // as logits, but on the head's device
+
+  // Whether there is something that the host waits for.
+  [[nodiscard]] bool brings_back() const { return !logits.empty() || sampler; }
 };
 
 struct Round {
@@ -26,8 +30,8 @@ struct Round {
 
   // A row whose logits are wanted.
   struct Wanted {
-    std::span<float> logits;  // [n_vocab], on the host; empty: not these
-    const Piece* drawn;       // from these logits; null: nothing
+    float *host, *kept;  // [n_vocab], where these logits go; null: not there
+    const Piece* drawn;  // from them; null: nothing
   };
 
   std::span<const Piece> pieces;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device_array.h"
 #include "devices.h"
 #include "kernels/convert.h"
 #include "kernels/half.h"
@@ -187,6 +188,19 @@ std::vector<State::View> State::views() {
     views.push_back({l.name(n), l.slots[slot].shape, {values, static_cast<std::size_t>(l.slots[slot].count())}});
   }
   return views;
+}
+
+std::vector<DeviceArray> State::device_arrays() {
+  std::vector<DeviceArray> arrays;
+  if (!impl_) return arrays;
+  const StateLayout& l = *impl_->layout;
+  for (std::size_t n = 0; n < l.offsets.size(); ++n) {
+    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
+    arrays.push_back(array_on(l.device(layer), l.name(n), l.slots[slot].shape, impl_->array(layer, slot), impl_));
+    if (l.type(layer, slot) == DType::f16) arrays.back().type = DeviceArray::Type::float16;
+  }
+  for (const auto& device : l.devices) device->synchronize();
+  return arrays;
 }
 
 bool State::operator==(const State& other) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A loaded RWKV model: weights on their devices, immutable, shared by threads.
 #pragma once
+#include <rwkv/device_array.h>
 #include <rwkv/error.h>
 #include <rwkv/state.h>
 
@@ -71,6 +72,9 @@ struct Sequence {
   Token* drawn = nullptr;  // where the token goes
 };
 
+// Which logits of each sequence.
+enum class LogitsOf { last_token, every_token };
+
 // Called now and then by long work, from the thread that called it. What it throws ends the work and reaches the caller.
 using Poll = std::function<void()>;
 
@@ -102,12 +106,19 @@ class Model {
   void forward(std::span<const Token> tokens, State& state, std::span<float> logits, const Poll& poll = {}) const;
   void forward(std::span<const Sequence> batch, const Poll& poll = {}) const;
 
+  // As forward(), and leaves the logits where they are computed: float32 [rows, n_vocab] on the device of the head, a row for
+  // each sequence or each of its tokens, one sequence after the other, in memory that is allocated for them.
+  [[nodiscard]] DeviceArray forward_on_device(std::span<const Sequence> batch, LogitsOf which = LogitsOf::last_token,
+                                              const Poll& poll = {}) const;
+
   struct Impl;  // opaque
 
  private:
   friend class State;
   friend Model make_model(std::shared_ptr<const Impl> impl);
   explicit Model(std::shared_ptr<const Impl> impl) noexcept;
+  struct KeptLogits;
+  void run(std::span<const Sequence> batch, const KeptLogits& kept, const Poll& poll) const;
   std::shared_ptr<const Impl> impl_;
 };
 

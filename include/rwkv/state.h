@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a model remembers of the text so far: constant in size, a value: copying it forks the conversation.
 #pragma once
+#include <rwkv/device_array.h>
 #include <rwkv/error.h>
 
 #include <cstdint>
@@ -51,6 +52,10 @@ class State {
   };
   [[nodiscard]] std::vector<View> views();
 
+  // The same on any device, in memory that stays as long as the arrays. What was asked of the state before is done in it, as
+  // after each forward(), which advances them in place. Others must have ended their own work on a card with the arrays before.
+  [[nodiscard]] std::vector<DeviceArray> device_arrays();
+
   // Of the same model, with equal values in all arrays.
   [[nodiscard]] bool operator==(const State& other) const;
 
@@ -72,7 +77,7 @@ class State {
  private:
   friend class Model;
   explicit State(std::unique_ptr<Impl>) noexcept;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // with the arrays of device_arrays()
 };
 
 }  // namespace rwkv

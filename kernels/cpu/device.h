@@ -17,6 +17,7 @@ class CpuDevice final : public Device {
   [[nodiscard]] std::string name() const override;
   [[nodiscard]] const KernelTable& kernels() const override { return *kernels_; }
   [[nodiscard]] bool is_host() const noexcept override { return true; }
+  [[nodiscard]] int ordinal() const noexcept override { return 0; }
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
   void release(void* memory, std::size_t bytes) noexcept override;
@@ -25,6 +26,7 @@ class CpuDevice final : public Device {
   void download(void* host, const void* device, std::size_t bytes) override;
   void copy(void* to, const void* from, std::size_t bytes) override;
   void receive(void* to, Device& other, const void* from, std::size_t bytes) override { other.download(to, from, bytes); }
+  void synchronize() override {}
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}  // take_scratch
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;

@@ -112,6 +112,11 @@ void CudaDevice::reach(int peer) {
   if (can && cudaDeviceEnablePeerAccess(peer, 0) != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
+void CudaDevice::synchronize() {
+  const CurrentDevice current(ordinal_);
+  on_card_->stream.synchronize();
+}
+
 std::unique_ptr<CopyQueue> CudaDevice::copy_queue() {
   const CurrentDevice current(ordinal_);
   return std::make_unique<CopyStream>(ordinal_, stream());

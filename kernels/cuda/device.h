@@ -25,6 +25,7 @@ class CudaDevice final : public Device {
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] const KernelTable& kernels() const override;
   [[nodiscard]] bool is_host() const noexcept override { return false; }
+  [[nodiscard]] int ordinal() const noexcept override { return ordinal_; }
   [[nodiscard]] std::int64_t available_memory() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
   void release(void* memory, std::size_t bytes) noexcept override;
@@ -33,12 +34,12 @@ class CudaDevice final : public Device {
   void download(void* host, const void* device, std::size_t bytes) override;            // waits for it
   void copy(void* to, const void* from, std::size_t bytes) override;                    // does not
   void receive(void* to, Device& other, const void* from, std::size_t bytes) override;  // nor that, of cards and the host
+  void synchronize() override;
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override;
   void reserve_scratch(std::size_t bytes) override;
   [[nodiscard]] std::unique_ptr<Recording> record(const std::function<void()>& work) override;
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override;
 
-  [[nodiscard]] int ordinal() const noexcept { return ordinal_; }
   // Where this thread's kernels go.
   [[nodiscard]] cudaStream_t stream() const noexcept {
     const Capture& capture = capture_of_thread();

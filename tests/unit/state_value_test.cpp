@@ -34,6 +34,24 @@ TEST_P(StateValue, ViewsShowTheArraysAndWritingToThemChangesTheState) {
   EXPECT_EQ(state_.arrays()[1].values[3], 7.5f);
 }
 
+TEST_P(StateValue, DeviceArraysLieWhereViewsDoAndKeepTheirMemory) {
+  const std::vector<State::View> views = state_.views();
+  const std::vector<DeviceArray> arrays = state_.device_arrays();
+  ASSERT_EQ(arrays.size(), views.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    EXPECT_EQ(arrays[i].name, views[i].name);
+    EXPECT_EQ(arrays[i].shape, views[i].shape);
+    EXPECT_EQ(arrays[i].data, views[i].values.data());
+    EXPECT_EQ(arrays[i].type, DeviceArray::Type::float32);
+    EXPECT_EQ(arrays[i].device, DeviceArray::Kind::cpu);
+    EXPECT_EQ(arrays[i].ordinal, 0);
+  }
+  const std::vector<float> before = state_.arrays()[0].values;
+  state_ = State();  // sanitizers see whether the memory went with it
+  EXPECT_TRUE(std::ranges::equal(std::span(static_cast<float*>(arrays[0].data), before.size()), before));
+  EXPECT_TRUE(state_.device_arrays().empty());
+}
+
 // 40 channels, so that it is not the sizes that align them.
 TEST_P(StateValue, ArraysBeginAtMultiplesOf64BytesAndOnlyTheirValuesCount) {
   std::size_t bytes = 0;

@@ -26,6 +26,7 @@ class WatchedDevice final : public Device {
   [[nodiscard]] std::string name() const override { return cpu_.name(); }
   [[nodiscard]] const KernelTable& kernels() const override { return cpu_.kernels(); }
   [[nodiscard]] bool is_host() const noexcept override { return host_; }
+  [[nodiscard]] int ordinal() const noexcept override { return 0; }
   [[nodiscard]] std::int64_t available_memory() const override { return cpu_.available_memory(); }
   [[nodiscard]] void* allocate(std::size_t bytes) override {
     held += static_cast<std::int64_t>(bytes);
@@ -42,6 +43,7 @@ class WatchedDevice final : public Device {
   void download(void* host, const void* device, std::size_t bytes) override { cpu_.download(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { cpu_.copy(to, from, bytes); }
   void receive(void* to, Device& other, const void* from, std::size_t bytes) override { cpu_.receive(to, other, from, bytes); }
+  void synchronize() override {}
   [[nodiscard]] std::unique_ptr<CopyQueue> copy_queue() override { return nullptr; }
   void reserve_scratch(std::size_t) override {}
   void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& task) override { cpu_.parallel_for(n, task); }
