@@ -23,4 +23,6 @@ using Floats = py::array_t<float, py::array::c_style>;
 
 [[nodiscard]] std::vector<std::int64_t> shape_of(const py::array& array);
 
+[[nodiscard]] py::dtype dtype_of(const DeviceArray& array);
+
 }  // namespace rwkv::python

@@ -28,6 +28,7 @@ void refuse_pickle(Class& type) {
 }
 
 void register_errors(py::module_& m);
+void register_device_array(py::module_& m);
 void register_config(py::module_& m);
 void register_model(py::module_& m);
 void register_state(py::module_& m);

@@ -56,11 +56,24 @@ StateLease lease(const ModelHandle& self, py::handle state) {
   return StateLease(state.cast<StatePtr>());
 }
 
-Floats forward(const ModelHandle& self, py::handle tokens, py::handle state, bool all_logits) {
+DeviceArray on_device(const Model& model, std::span<const Sequence> batch, bool all_logits) {
+  const LogitsOf which = all_logits ? LogitsOf::every_token : LogitsOf::last_token;
+  const Poll poll = poll_signals();
+  const py::gil_scoped_release release;
+  return model.forward_on_device(batch, which, poll);
+}
+
+py::object forward(const ModelHandle& self, py::handle tokens, py::handle state, bool all_logits, bool stay) {
   const Model model = self.open();
   const std::vector<Token> ids = tokens_from(tokens);
   const StateLease leased = lease(self, state);
   const std::int64_t n_vocab = model.config().n_vocab;
+  if (stay) {
+    const Sequence sequence{.tokens = ids, .state = &*leased};
+    DeviceArray logits = on_device(model, {&sequence, 1}, all_logits);
+    if (!all_logits) logits.shape = {n_vocab};
+    return py::cast(hold(std::move(logits)));
+  }
   Floats logits = all_logits ? make_array({std::ssize(ids), n_vocab}) : make_array({n_vocab});
   // With no tokens at all there must be an error, not an empty array.
   const std::span<float> out = ids.empty() ? std::span<float>() : values_of(logits);
@@ -124,6 +137,22 @@ py::list every_logits(const Model& model, Texts& texts) {
   return all;
 }
 
+// One array for all texts, or a list of what is each one's of it.
+py::object logits_on_device(const Model& model, const Texts& texts, bool all_logits) {
+  const DeviceArray logits = on_device(model, texts.batch, all_logits);
+  if (!all_logits) return py::cast(hold(logits));
+  py::list all;
+  auto* data = static_cast<float*>(logits.data);
+  for (const Sequence& sequence : texts.batch) {
+    DeviceArray rows = logits;
+    rows.shape[0] = std::ssize(sequence.tokens);
+    rows.data = data;
+    data += rows.shape[0] * rows.shape[1];
+    all.append(hold(std::move(rows)));
+  }
+  return all;
+}
+
 // A list of the tokens that samplers draw; None: a text without one, or with broken logits.
 py::list token_list(const std::vector<Token>& drawn) {
   py::list list;
@@ -164,11 +193,14 @@ py::list draw(const Model& model, Texts& texts, const py::object& samplers) {
 }
 
 py::object forward_batch(const ModelHandle& self, const py::sequence& tokens, const py::object& states, bool all_logits,
-                         const py::object& samplers) {
+                         const py::object& samplers, bool stay) {
   const Model model = self.open();
-  if (all_logits && !samplers.is_none()) throw ArgumentError("samplers draw where the logits lie: leave out all_logits");
+  if ((all_logits || stay) && !samplers.is_none()) {
+    throw ArgumentError("samplers draw where the logits lie, and no logits are returned: leave out all_logits and on_device");
+  }
   Texts texts(self, tokens, states);
   if (!samplers.is_none()) return draw(model, texts, samplers);
+  if (stay) return logits_on_device(model, texts, all_logits);
   return all_logits ? py::object(every_logits(model, texts)) : py::object(last_logits(model, texts));
 }
 
@@ -262,14 +294,15 @@ The state at the start of a text.
 >>> rwkvcpp.load_demo().new_state().tokens_seen
 0
 )")
-      .def("forward", &forward, py::arg("tokens"), py::arg("state") = py::none(), py::arg("all_logits") = false,
-           R"(forward(self, tokens, state=None, all_logits=False)
+      .def("forward", &forward, py::arg("tokens"), py::arg("state") = py::none(), py::arg("all_logits") = false, py::kw_only(),
+           py::arg("on_device") = false, R"(forward(self, tokens, state=None, all_logits=False, *, on_device=False)
 --
 
 Feeds one token or many to a state, which is advanced in place; None is the start of a text. Returns the logits after the last
 token, float32 [n_vocab], or after every one, [tokens, n_vocab]. One token at a time or all at once: the same result.
 
 tokens: an int, or a list, tuple, range or array of any integer type.
+on_device: leaves the logits where they are computed, as a DeviceArray, for other libraries to take without a copy.
 
 Raises TokenError for a token outside the vocabulary and for none at all, StateError for a state of another model or one that
 another call is using. After an error or Ctrl-C the state is as it was before the call.
@@ -282,11 +315,12 @@ another call is using. After an error or Ctrl-C the state is as it was before th
 True
 )")
       .def("forward_batch", &forward_batch, py::arg("tokens"), py::arg("states") = py::none(), py::arg("all_logits") = false,
-           py::arg("samplers") = py::none(), R"(forward_batch(self, tokens, states=None, all_logits=False, samplers=None)
+           py::arg("samplers") = py::none(), py::kw_only(), py::arg("on_device") = false,
+           R"(forward_batch(self, tokens, states=None, all_logits=False, samplers=None, *, on_device=False)
 --
 
 forward() for several texts at once, of any lengths, each with a state of its own (None: the start of a text): every weight is
-read once for all of them. Returns [texts, n_vocab], or with all_logits a list of [tokens, n_vocab].
+read once for all of them. Returns [texts, n_vocab], or with all_logits a list of [tokens, n_vocab]; on_device as in forward().
 
 samplers: a Sampler for each text, or None for texts that are only fed. The result is then a list of the tokens that they draw, as
 Sampler.sample() would (None for None), where the logits lie: a GPU sends nothing else back, and all of a CPU's threads draw. Tokens

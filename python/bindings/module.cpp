@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m) {
   options.disable_function_signatures();
   register_errors(m);
   register_config(m);
+  register_device_array(m);
   register_state(m);
   register_model(m);
   register_tokenizer(m);

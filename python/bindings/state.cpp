@@ -14,21 +14,22 @@ using Arrays = std::vector<State::Array>;
 
 std::string shape_text(const std::vector<std::int64_t>& shape) { return py::str(py::tuple(py::cast(shape))); }
 
-// An array that looks into the state's memory, and keeps it alive.
-Floats look_into(const std::shared_ptr<State>& state, const State::View& view) {
-  const py::capsule owner(new std::shared_ptr<State>(state),
-                          [](void* owned) { delete static_cast<std::shared_ptr<State>*>(owned); });
-  return Floats(std::vector<py::ssize_t>(view.shape.begin(), view.shape.end()), view.values.data(), owner);
+// Looks into the state's memory, and keeps it alive: a NumPy array where that is the host's, else a DeviceArray.
+py::object element(const DeviceArray& array) {
+  if (array.device != DeviceArray::Kind::cpu) return py::cast(hold(array));
+  const py::capsule owner(new std::shared_ptr<void>(array.owner),
+                          [](void* owned) { delete static_cast<std::shared_ptr<void>*>(owned); });
+  return py::array(dtype_of(array), std::vector<py::ssize_t>(array.shape.begin(), array.shape.end()), array.data, owner);
 }
 
-std::size_t find(const std::vector<State::View>& views, py::handle index) {
+std::size_t find(const std::vector<DeviceArray>& arrays, py::handle index) {
   if (py::isinstance<py::str>(index)) {
     const auto name = index.cast<std::string>();
-    const auto found = std::ranges::find(views, name, &State::View::name);
-    if (found == views.end()) throw py::key_error("the state has no array \"" + name + "\"; see State.names");
-    return static_cast<std::size_t>(found - views.begin());
+    const auto found = std::ranges::find(arrays, name, &DeviceArray::name);
+    if (found == arrays.end()) throw py::key_error("the state has no array \"" + name + "\"; see State.names");
+    return static_cast<std::size_t>(found - arrays.begin());
   }
-  const Py_ssize_t size = std::ssize(views);
+  const Py_ssize_t size = std::ssize(arrays);
   Py_ssize_t i = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
   if (i == -1 && PyErr_Occurred()) throw py::error_already_set();
   if (i < 0) i += size;
@@ -36,17 +37,17 @@ std::size_t find(const std::vector<State::View>& views, py::handle index) {
   return static_cast<std::size_t>(i);
 }
 
-Floats get(const StatePtr& self, py::handle index) {
+py::object get(const StatePtr& self, py::handle index) {
   const StateLease state(self);
-  const auto views = state->views();
-  return look_into(self->state, views[find(views, index)]);
+  const auto arrays = state->device_arrays();
+  return element(arrays[find(arrays, index)]);
 }
 
 void set(const StatePtr& self, py::handle index, py::handle values) {
   const Floats array = floats_from(values, "values of a state");
   const StateLease state(self);
-  const auto views = state->views();
-  const State::View& view = views[find(views, index)];
+  const std::size_t i = find(state->device_arrays(), index);
+  const State::View view = state->views()[i];
   if (shape_of(array) != view.shape) {
     throw StateError(view.name + ": expected shape " + shape_text(view.shape) + ", found " + shape_text(shape_of(array)));
   }
@@ -56,7 +57,7 @@ void set(const StatePtr& self, py::handle index, py::handle values) {
 py::list iterable(const StatePtr& self) {
   const StateLease state(self);
   py::list arrays;
-  for (const State::View& view : state->views()) arrays.append(look_into(self->state, view));
+  for (const DeviceArray& array : state->device_arrays()) arrays.append(element(array));
   return arrays;
 }
 
@@ -131,8 +132,8 @@ void register_state(py::module_& m) {
 
 Model.new_state() makes one, forward() advances it in place, copy() forks it. It is also a sequence of float32 arrays in the
 order and layout of the rwkv package: per block att_x [n_embd], then aa, bb, pp [n_att] (version 4) or S [n_head, head_size,
-head_size], then ffn_x [n_embd]. An element is a view: writing to it changes the state. Not to be touched while forward() runs in
-another thread; calls that get in each other's way raise StateError.
+head_size], then ffn_x [n_embd]. An element is a view: writing to it changes the state; of layers on a card it is a DeviceArray. Not
+to be touched while forward() runs in another thread; calls that get in each other's way raise StateError.
 
 >>> model = rwkvcpp.load_demo()
 >>> with model.new_state() as state:
@@ -178,7 +179,7 @@ True
           [](const StatePtr& self) {
             const StateLease state(self);
             py::list names;
-            for (const State::View& view : state->views()) names.append(view.name);
+            for (const DeviceArray& array : state->device_arrays()) names.append(array.name);
             return names;
           },
           R"(Of the arrays, in order: "blocks.0.att_x" ...)")
@@ -217,6 +218,23 @@ Copies of all arrays.
 >>> [array.shape for array in state.to_list()[:3]]
 [(192,), (3, 64, 64), (192,)]
 )")
+      .def(
+          "device_arrays",
+          [](const StatePtr& self) {
+            const StateLease state(self);
+            py::list arrays;
+            for (const DeviceArray& array : state->device_arrays()) arrays.append(hold(array));
+            return arrays;
+          },
+          R"(device_arrays(self, /)
+--
+
+All arrays where they lie, as DeviceArray, for other libraries: no copies. Writing to them changes the state.
+
+>>> state = rwkvcpp.load_demo().new_state()
+>>> state.device_arrays()[0]
+DeviceArray(shape=(192,), dtype=float32, device=cpu)
+)")
       .def("close", &close, R"(close(self, /)
 --
 
@@ -227,7 +245,7 @@ Frees the memory now. Arrays that look into it stay valid and keep it until they
 >>> state.closed
 True
 )")
-      .def("__len__", [](const StatePtr& self) { return StateLease(self)->views().size(); })
+      .def("__len__", [](const StatePtr& self) { return StateLease(self)->device_arrays().size(); })
       .def("__getitem__", &get)
       .def("__setitem__", &set)
       .def("__iter__", [](const StatePtr& self) { return py::iter(iterable(self)); })
@@ -241,7 +259,7 @@ True
         if (self && !self->state) return "State(closed)";
         const StateLease state(self);
         const int version = state->snapshot().config.version;
-        return "State(RWKV-" + std::to_string(version) + ", " + std::to_string(state->views().size()) + " arrays, " +
+        return "State(RWKV-" + std::to_string(version) + ", " + std::to_string(state->device_arrays().size()) + " arrays, " +
                std::to_string(state->bytes()) + " bytes, " + std::to_string(state->tokens_seen()) + " tokens seen)";
       });
   m.def("_state", &restore, "For pickle.");

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ._core import (
     CheckpointInfo,
+    DeviceArray,
     Memory,
     Model,
     ModelConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "ArgumentError",
     "CheckpointError",
     "CheckpointInfo",
+    "DeviceArray",
     "DeviceError",
     "FileError",
     "Memory",

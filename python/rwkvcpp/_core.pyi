@@ -70,6 +70,25 @@ class CheckpointInfo:
     @property
     def unused_tensors(self) -> list[str]: ...
 
+@final
+class DeviceArray:
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[np.floating[Any]]: ...
+    @property
+    def device(self) -> str: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
 def inspect(path: _Path) -> CheckpointInfo: ...
 
 @final
@@ -99,7 +118,14 @@ class Model:
     @property
     def closed(self) -> bool: ...
     def new_state(self) -> State: ...
-    def forward(self, tokens: _Tokens, state: State | None = None, all_logits: bool = False) -> _Floats: ...
+    @overload
+    def forward(
+        self, tokens: _Tokens, state: State | None = None, all_logits: bool = False, *, on_device: Literal[False] = False
+    ) -> _Floats: ...
+    @overload
+    def forward(
+        self, tokens: _Tokens, state: State | None = None, all_logits: bool = False, *, on_device: Literal[True]
+    ) -> DeviceArray: ...
     @overload
     def forward_batch(
         self,
@@ -107,6 +133,8 @@ class Model:
         states: Sequence[State | None] | None = None,
         all_logits: Literal[False] = False,
         samplers: None = None,
+        *,
+        on_device: Literal[False] = False,
     ) -> _Floats: ...
     @overload
     def forward_batch(
@@ -116,6 +144,7 @@ class Model:
         *,
         all_logits: Literal[True],
         samplers: None = None,
+        on_device: Literal[False] = False,
     ) -> list[_Floats]: ...
     @overload
     def forward_batch(
@@ -125,6 +154,7 @@ class Model:
         all_logits: Literal[False] = False,
         *,
         samplers: Sequence[Sampler],
+        on_device: Literal[False] = False,
     ) -> list[int]: ...
     @overload
     def forward_batch(
@@ -134,7 +164,28 @@ class Model:
         all_logits: Literal[False] = False,
         *,
         samplers: Sequence[Sampler | None],
+        on_device: Literal[False] = False,
     ) -> list[int | None]: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        all_logits: Literal[False] = False,
+        samplers: None = None,
+        *,
+        on_device: Literal[True],
+    ) -> DeviceArray: ...
+    @overload
+    def forward_batch(
+        self,
+        tokens: Sequence[_Tokens],
+        states: Sequence[State | None] | None = None,
+        *,
+        all_logits: Literal[True],
+        samplers: None = None,
+        on_device: Literal[True],
+    ) -> list[DeviceArray]: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -160,8 +211,10 @@ class State:
     def copy(self) -> State: ...
     def save(self, path: _Path) -> None: ...
     def to_list(self) -> list[_Floats]: ...
+    def device_arrays(self) -> list[DeviceArray]: ...
     def close(self) -> None: ...
     def __len__(self) -> int: ...
+    # Of layers on a card: DeviceArray.
     def __getitem__(self, index: SupportsIndex | str, /) -> _Floats: ...
     def __setitem__(self, index: SupportsIndex | str, values: npt.ArrayLike, /) -> None: ...
     def __iter__(self) -> Iterator[_Floats]: ...

@@ -99,7 +99,7 @@ def callables(state, folder):
     """Functions of one argument."""
     model, pipeline, tokenizer = MODEL, PIPELINE, PIPELINE.tokenizer
     sampler, decoder, logits = rwkvcpp.Sampler(seed=1), tokenizer.stream_decoder(), np.zeros(1024, np.float32)
-    state_class = rwkvcpp.State
+    state_class, array = rwkvcpp.State, state.device_arrays()[0]
     found = {
         "Model": lambda v: rwkvcpp.Model(v), "Model.strategy": lambda v: rwkvcpp.Model(rwkvcpp.DEMO_MODEL, v),
         "load_demo": rwkvcpp.load_demo, "inspect": rwkvcpp.inspect, "refine_context": rwkvcpp.refine_context,
@@ -109,6 +109,8 @@ def callables(state, folder):
         "batch.states": lambda v: model.forward_batch([1], v), "batch.state": lambda v: model.forward_batch([1], [v]),
         "batch.samplers": lambda v: model.forward_batch([1], samplers=v),
         "batch.sampler": lambda v: model.forward_batch([1], samplers=[v]),
+        "dlpack.stream": lambda v: array.__dlpack__(stream=v), "dlpack.version": lambda v: array.__dlpack__(max_version=v),
+        "dlpack.device": lambda v: array.__dlpack__(dl_device=v), "dlpack.copy": lambda v: array.__dlpack__(copy=v),
         "load": lambda v: state_class.load(v, model), "load.model": lambda v: state_class.load(folder / "none", v),
         "from_list.item": lambda v: state_class.from_list([v] * 12, model),
         "from_list.model": lambda v: state_class.from_list([], v),

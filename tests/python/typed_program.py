@@ -50,6 +50,13 @@ def states(model: rwkvcpp.Model, folder: Path) -> None:
     arrays: list[Logits] = same.to_list()
     assert rwkvcpp.State.from_list(arrays, model) == state == copy.deepcopy(state) == state.copy()
     first: Logits = state[0]
+    located: list[rwkvcpp.DeviceArray] = state.device_arrays()
+    one: rwkvcpp.DeviceArray = model.forward(1, on_device=True)
+    together: rwkvcpp.DeviceArray = model.forward_batch([[1], [2, 3]], on_device=True)
+    apart: list[rwkvcpp.DeviceArray] = model.forward_batch([[1], [2, 3]], all_logits=True, on_device=True)
+    shapes: list[tuple[int, ...]] = [array.shape for array in (*located, one, together, *apart)]
+    taken = np.from_dlpack(one)
+    assert shapes[0] == first.shape and one.device == "cpu" and one.dtype == taken.dtype
     state["blocks.0.att_x"] = np.zeros_like(first)
     assert len(state) == len(state.names) and state.nbytes > 0 and state.tokens_seen == 4 and len([*state]) > 0
     with state as open_state:
