@@ -43,15 +43,23 @@ py::object get(const StatePtr& self, py::handle index) {
   return element(arrays[find(arrays, index)]);
 }
 
+// Of memory that is not the host's all arrays are downloaded and uploaded.
 void set(const StatePtr& self, py::handle index, py::handle values) {
-  const Floats array = floats_from(values, "values of a state");
+  const Floats given = floats_from(values, "values of a state");
   const StateLease state(self);
-  const std::size_t i = find(state->device_arrays(), index);
-  const State::View view = state->views()[i];
-  if (shape_of(array) != view.shape) {
-    throw StateError(view.name + ": expected shape " + shape_text(view.shape) + ", found " + shape_text(shape_of(array)));
+  const std::vector<DeviceArray> arrays = state->device_arrays();
+  const std::size_t i = find(arrays, index);
+  const DeviceArray& array = arrays[i];
+  if (shape_of(given) != array.shape) {
+    throw StateError(array.name + ": expected shape " + shape_text(array.shape) + ", found " + shape_text(shape_of(given)));
   }
-  std::copy_n(array.data(), array.size(), view.values.begin());
+  if (array.device == DeviceArray::Kind::cpu && array.type == DeviceArray::Type::float32) {
+    std::copy_n(given.data(), given.size(), static_cast<float*>(array.data));
+    return;
+  }
+  Arrays all = state->arrays();
+  all[i].values.assign(given.data(), given.data() + given.size());
+  state->assign(all);
 }
 
 py::list iterable(const StatePtr& self) {

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ._core import Model, State
+from ._core import DeviceArray, Model, State
 from ._tensor import Tensor, floats, is_torch, torch_module
 from .errors import ArgumentError, StateError, TokenError
 
@@ -71,7 +71,12 @@ class StateList(MutableSequence[Any]):
             return [self[i] for i in range(*index.indices(len(self)))]
         i = self._position(index)
         if i not in self._touched:
-            self._touched[i] = Tensor(self._engine[i])
+            element = self._engine[i]
+            if isinstance(element, DeviceArray):  # on a card: copies, of all at once
+                for j, values in enumerate(self._engine.to_list()):
+                    self._touched.setdefault(j, Tensor(values))
+            else:
+                self._touched[i] = Tensor(element)
         return self._touched[i]
 
     def __setitem__(self, index: Any, values: Any) -> None:

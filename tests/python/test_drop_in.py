@@ -308,3 +308,34 @@ def test_examples_of_the_docstrings(module, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     result = doctest.testmod(importlib.import_module(f"rwkvcpp.{module}"))
     assert result.attempted > 0 and result.failed == 0, capsys.readouterr().out
+
+
+class OnCard:
+    """A state whose elements are as those on a card: no NumPy arrays."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def __getattr__(self, name):
+        return getattr(self.state, name)
+
+    def __len__(self):
+        return len(self.state)
+
+    def __getitem__(self, i):
+        return self.state.device_arrays()[i]
+
+    def __setitem__(self, i, values):
+        self.state[i] = values
+
+
+def test_elements_on_a_card_are_copies_that_are_written_back(demo):
+    state = demo.forward([817, 584, 270], None)[1].engine
+    before = state.copy()
+    elements = StateList(OnCard(state))
+    assert all((np.asarray(element) == own).all() for element, own in zip(elements, before, strict=True))
+    elements[1][0, 1, 2] = 7
+    assert state == before  # a copy
+    assert elements.engine.state["blocks.0.S"][0, 1, 2] == 7
+    before[1][0, 1, 2] = 7
+    assert state == before
