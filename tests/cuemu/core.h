@@ -29,6 +29,8 @@ void report(std::string text);
 bool run_grid(const Launch& launch, void (*call)(void*), void* arguments);
 // Of the running CUDA thread, which never comes back from fail().
 [[noreturn]] void fail(const std::string& what, const Where& where);
+// The same, but the block goes on until its end: what else is wrong, a race, may tell more.
+void complain(const std::string& what, const std::string& at);
 [[nodiscard]] unsigned lane();
 // How many threads of the block passed true.
 unsigned barrier(bool predicate, const Where& where);
@@ -60,6 +62,9 @@ bool take_copy(unsigned pending, AsyncCopy& copy);
 void* shared_array(const void* key, std::size_t bytes);
 void* dynamic_shared();
 [[nodiscard]] bool is_shared(const void* p, std::size_t bytes);
+
+// unwritten.cpp. From here on it is as if nothing had been written there.
+void forget_writes(void* p, std::size_t bytes);
 
 // runtime/launch.cpp. What is wrong with a kernel's argument, "" for nothing.
 std::string check_argument(const void* bytes, std::size_t size, bool is_pointer);

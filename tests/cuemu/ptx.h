@@ -121,6 +121,7 @@ inline void cp_async(void* shared, const void* global, unsigned bytes, const Whe
     fail("cp_async: source or target is not aligned to " + std::to_string(bytes) + " bytes", where);
   }
   std::memset(shared, 0xFF, bytes);
+  forget_writes(shared, bytes);
   begin_copy({shared, global, bytes}, where);
 }
 

@@ -81,7 +81,7 @@ struct Grid {
   sanitizer::Order warp_orders[kActors][kMostThreads / kWarp];
 
   std::vector<std::unique_ptr<Thread>> threads;
-  State states[kMostThreads];  // theirs: apart, as all of them are looked at again and again
+  State states[kMostThreads];     // theirs: apart, as all of them are looked at again and again
   std::vector<Meeting> meetings;  // [warp][kMeetings]
   std::vector<unsigned> order;    // of threads
   std::vector<std::uint64_t> block_order;
@@ -107,10 +107,7 @@ bool same(const Where& a, const Where& b) {
          (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
-void report_in_block(const std::string& what) {
-  grid.failed = true;
-  report(what + "; kernel launched at " + at(grid.launch->where));
-}
+std::string launched_at() { return "; kernel launched at " + at(grid.launch->where); }
 
 struct Failed {};
 
@@ -212,7 +209,10 @@ void run_block() {
       if (grid.states[i] == State::done) --left;
       if (grid.failed) break;
     }
-    if (!progress) report_in_block(deadlock());
+    if (!progress) {
+      grid.failed = true;
+      report(deadlock() + launched_at());
+    }
   }
   if (grid.failed) give_up_block();
 }
@@ -267,17 +267,24 @@ bool run_grid(const Launch& launch, void (*call)(void*), void* arguments) {
     blockIdx = {static_cast<unsigned>(i % gridDim.x), static_cast<unsigned>(i / gridDim.x % gridDim.y),
                 static_cast<unsigned>(i / (std::uint64_t{gridDim.x} * gridDim.y))};
     run_block();
-    if (grid.failed) break;
+    if (!current_report().empty()) break;
     ++grid.block;
   }
   sanitizer::acquire(stream_orders->end);
-  return !grid.failed;
+  return current_report().empty();
 }
 
 void fail(const std::string& what, const Where& where) {
-  report_in_block(at(where) + ": block " + text(blockIdx) + " thread " + text(current->index) + ": " + what);
+  grid.failed = true;
+  complain(what, at(where));
   throw Failed{};
 }
+
+void complain(const std::string& what, const std::string& at) {
+  report(at + ": block " + text(blockIdx) + " thread " + text(current->index) + ": " + what + launched_at());
+}
+
+bool in_kernel() { return current != nullptr; }
 
 unsigned lane() { return current_lane; }
 

@@ -18,6 +18,13 @@ struct StreamOrders {
 extern StreamOrders* stream_orders;
 extern sanitizer::Order* enqueued;
 
+bool in_kernel();
+
+// unwritten.cpp. Memory for kernels, whose reads and writes it sees; null: no more. Bytes are multiples of 4096.
+unsigned char* take_space(std::size_t bytes);
+void release_space(unsigned char* p, std::size_t bytes);
+void renew_space(unsigned char* p, std::size_t bytes);  // for TSan nobody has touched it
+
 // shared_memory.cpp
 void shared_memory_for_grid();
 void shared_memory_for_block(std::size_t dynamic_bytes);

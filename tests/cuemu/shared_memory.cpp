@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared memory: each array of a block is cut from an arena, between red zones that ASan forbids.
-#include <sys/mman.h>
-
 #include <cstdint>
 #include <new>
 
@@ -31,12 +29,10 @@ const char dynamic_key = 0;
 
 unsigned char* arena = nullptr;
 
-// In the same place, as memory that nobody has touched.
 void renew_arena() {
-  void* const p =
-      mmap(arena, kArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0), -1, 0);
-  if (p == MAP_FAILED) throw std::bad_alloc();
-  arena = static_cast<unsigned char*>(p);
+  if (arena == nullptr) arena = take_space(kArena);
+  if (arena == nullptr) throw std::bad_alloc();
+  renew_space(arena, kArena);
   sanitizer::forbid(arena, kArena);
   used = 0;
 }
@@ -54,6 +50,7 @@ void* cut(const void* key, std::size_t bytes) {
   unsigned char* const data = arena + first;
   sanitizer::allow(data, bytes);
   sanitizer::fill(data, kNeverWritten, bytes);
+  forget_writes(data, bytes);
   used = first + bytes;
   arrays[n_array++] = {key, data, bytes};
   return data;

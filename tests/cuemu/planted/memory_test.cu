@@ -78,11 +78,12 @@ __global__ void hole(float* p) {
 
 TEST(PlantedMemory, NeverWrittenIsNaN) {
   const DeviceArray<float> p(32), never(4);
+  EXPECT_TRUE(std::isnan(never.values()[0]));
+  if (kTsan) return;  // unwritten_test.cu
   launch({1, 32}, hole, p.data());
   const auto values = p.values();
   EXPECT_TRUE(std::isnan(values[0]));
   EXPECT_EQ(values[1], 1.0f);
-  EXPECT_TRUE(std::isnan(never.values()[0]));
 }
 
 TEST(PlantedMemory, PointersThatAreNotTheDevices) {

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kGuard = 4096 + 256;  // so that nothing is aligned to more than cudaMalloc's 256 bytes
 
 std::size_t whole(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+std::size_t with_guards(std::size_t bytes) { return (bytes + 2 * kGuard + 4095) / 4096 * 4096; }
 
 cudaError_t allocate(void** p, std::size_t bytes, int device) {
   if (p == nullptr) return cudaErrorInvalidValue;
@@ -21,8 +22,8 @@ cudaError_t allocate(void** p, std::size_t bytes, int device) {
     if (whole(bytes) > config().device_memory - current_device().used || !take_allocation()) return cudaErrorMemoryAllocation;
   }
   if (bytes > std::size_t{1} << 40) return cudaErrorMemoryAllocation;  // of the host, which sanitizers do not let ask
-  const std::size_t all = (bytes + 2 * kGuard + 4095) / 4096 * 4096;
-  auto* const raw = static_cast<unsigned char*>(std::aligned_alloc(4096, all));
+  const std::size_t all = with_guards(bytes);
+  auto* const raw = device < 0 ? static_cast<unsigned char*>(std::aligned_alloc(4096, all)) : take_space(all);
   if (raw == nullptr) return cudaErrorMemoryAllocation;
   unsigned char* const data = raw + kGuard;
   sanitizer::fill(data, kNeverWritten, bytes);
@@ -52,8 +53,13 @@ cudaError_t release(void* p, bool pinned) {
   const Allocation allocation = found->second;
   if (allocation.device >= 0) runtime().devices[allocation.device].used -= whole(allocation.bytes);
   runtime().allocations.erase(found);
-  sanitizer::allow(allocation.raw, (allocation.bytes + 2 * kGuard + 4095) / 4096 * 4096);
-  std::free(allocation.raw);
+  const std::size_t all = with_guards(allocation.bytes);
+  sanitizer::allow(allocation.raw, all);
+  if (allocation.device < 0) {
+    std::free(allocation.raw);
+  } else {
+    release_space(allocation.raw, all);
+  }
   return call([] { return cudaSuccess; });
 }
 
