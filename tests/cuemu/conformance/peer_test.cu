@@ -8,8 +8,8 @@
 namespace rwkv::test {
 namespace {
 
-__global__ void add(int* p, int n) { p[threadIdx.x] += n; }
-__global__ void copy_from(const int* from, int* to) { to[threadIdx.x] = from[threadIdx.x]; }
+__global__ void count_up(int* p, int n) { p[threadIdx.x] += n; }
+__global__ void take_from(const int* from, int* to) { to[threadIdx.x] = from[threadIdx.x]; }
 
 class Peers : public testing::Test {
  protected:
@@ -35,17 +35,17 @@ TEST_F(Peers, EventsOrderACopyAndTheKernelsOfBothDevices) {
   const auto read = on<Event>(1), copied = on<Event>(0);
   const auto p = on<DeviceArray<int>>(0, std::vector<int>(32, 0));
   const auto q = on<DeviceArray<int>>(1, std::vector<int>(32, 100)), r = on<DeviceArray<int>>(1, 32);
-  launch({1, 32, 0, *first}, add, p->data(), 7);
+  launch({1, 32, 0, *first}, count_up, p->data(), 7);
   check(cudaSetDevice(1));
-  launch({1, 32, 0, *second}, copy_from, q->data(), r->data());
+  launch({1, 32, 0, *second}, take_from, q->data(), r->data());
   check(cudaEventRecord(*read, *second));
   check(cudaStreamWaitEvent(*first, *read, 0));
   check(cudaMemcpyPeerAsync(q->data(), 1, p->data(), 0, 128, *first));
   check(cudaEventRecord(*copied, *first));
   check(cudaStreamWaitEvent(*second, *copied, 0));
-  launch({1, 32, 0, *second}, add, q->data(), 1);
+  launch({1, 32, 0, *second}, count_up, q->data(), 1);
   check(cudaSetDevice(0));
-  launch({1, 32, 0, *first}, add, p->data(), 1000);
+  launch({1, 32, 0, *first}, count_up, p->data(), 1000);
   check(cudaSetDevice(1));
   check(cudaStreamSynchronize(*second));
   EXPECT_EQ(r->values(), std::vector<int>(32, 100));
@@ -94,7 +94,7 @@ TEST_F(Peers, AccessIsAskedForOnceAndInOneDirection) {
   EXPECT_EQ(cudaDeviceEnablePeerAccess(1, 0), cudaErrorPeerAccessAlreadyEnabled);
   static_cast<void>(cudaGetLastError());
   const auto here = on<DeviceArray<int>>(0, 32), there = on<DeviceArray<int>>(1, std::vector<int>(32, 9));
-  launch({1, 32}, copy_from, there->data(), here->data());
+  launch({1, 32}, take_from, there->data(), here->data());
   EXPECT_EQ(here->values(), std::vector<int>(32, 9));
   check(cudaSetDevice(1));
   EXPECT_EQ(cudaDeviceDisablePeerAccess(0), cudaErrorPeerAccessNotEnabled);  // the other direction
