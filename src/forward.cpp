@@ -19,10 +19,9 @@ void hand_over(const Pass& from, Rows rows, Device& to, Rows out) {
 
 std::vector<void*> slot_pointers(std::span<const Piece> pieces, const StateLayout& layout, const Stage& stage) {
   std::vector<void*> pointers;
-  for (std::size_t layer = stage.first; layer < stage.end; ++layer) {
-    for (std::size_t slot = 0; slot < layout.slots.size(); ++slot) {
-      for (const Piece& piece : pieces) pointers.push_back(piece.state->array(layer, slot));
-    }
+  const std::size_t n_slot = layout.slots.size();
+  for (std::size_t n = stage.first * n_slot; n < stage.end * n_slot; ++n) {
+    for (const Piece& piece : pieces) pointers.push_back(piece.state->array(n));
   }
   return pointers;
 }

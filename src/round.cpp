@@ -2,7 +2,6 @@
 #include "round.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "sampling/draw.h"
 

@@ -45,29 +45,26 @@ StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, bool half_s,
     if (found == devices.end()) devices.push_back(device), buffer_bytes.push_back(0);
     std::size_t& end = buffer_bytes[device_of.back()];
     for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      const std::size_t n = offsets.size();
       offsets.push_back(end);
-      end += (bytes(device_of.size() - 1, slot) + kAligned - 1) / kAligned * kAligned;
+      end += (bytes(n) + kAligned - 1) / kAligned * kAligned;
     }
   }
   initial_s.resize(block_devices.size());
 }
 
-std::string StateLayout::name(std::size_t n) const {
-  return message("blocks.", n / slots.size(), ".", slots[n % slots.size()].name);
-}
+std::string StateLayout::name(std::size_t n) const { return message("blocks.", layer_of(n), ".", slot_of(n).name); }
 
 DType StateLayout::matrix_type(const Device& on) const { return half && on.kernels().half_states ? DType::f16 : DType::f32; }
 
 bool StateLayout::has_half() const {
-  for (std::size_t n = 0; n < offsets.size(); ++n) {
-    if (type(n / slots.size(), n % slots.size()) == DType::f16) return true;
-  }
-  return false;
+  return std::ranges::any_of(slots, &Slot::is_matrix) &&
+         std::ranges::any_of(devices, [&](const auto& device) { return matrix_type(*device) == DType::f16; });
 }
 
 std::int64_t StateLayout::bytes() const {
   std::size_t sum = 0;
-  for (std::size_t n = 0; n < offsets.size(); ++n) sum += bytes(n / slots.size(), n % slots.size());
+  for (std::size_t n = 0; n < offsets.size(); ++n) sum += bytes(n);
   return static_cast<std::int64_t>(sum);
 }
 
@@ -75,7 +72,7 @@ void StateLayout::check(std::span<const State::Array> arrays) const {
   const std::size_t expected = offsets.size();
   if (arrays.size() != expected) throw StateError(message("state: expected ", expected, " arrays, found ", arrays.size()));
   for (std::size_t n = 0; n < arrays.size(); ++n) {
-    const Slot& slot = slots[n % slots.size()];
+    const Slot& slot = slot_of(n);
     if (arrays[n].shape != slot.shape || static_cast<std::int64_t>(arrays[n].values.size()) != slot.count()) {
       throw StateError(message("state: ", name(n), ": expected shape ", shape_text(slot.shape), ", found ",
                                shape_text(arrays[n].shape), " with ", arrays[n].values.size(), " values"));
@@ -103,12 +100,11 @@ void State::Impl::copy_from(const Impl& other) {
 }
 
 void State::Impl::write(const std::function<std::span<const float>(std::size_t)>& values) {
-  const std::size_t n_slot = layout->slots.size();
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     std::vector<std::byte> host(buffers[i].bytes());
     for (std::size_t n = 0; n < layout->offsets.size(); ++n) {
-      if (layout->device_of[n / n_slot] != i) continue;
-      store(values(n), layout->type(n / n_slot, n % n_slot), host.data() + layout->offsets[n]);
+      if (layout->device_of[layout->layer_of(n)] != i) continue;
+      store(values(n), layout->type(n), host.data() + layout->offsets[n]);
     }
     layout->devices[i]->upload(buffers[i].data(), host.data(), host.size());
   }
@@ -119,8 +115,8 @@ std::unique_ptr<State::Impl> initial_state(std::shared_ptr<const StateLayout> la
   const StateLayout& l = *state->layout;
   std::vector<float> start;
   state->write([&](std::size_t n) -> std::span<const float> {
-    const Slot& slot = l.slots[n % l.slots.size()];
-    const auto& s = l.initial_s[n / l.slots.size()];
+    const Slot& slot = l.slot_of(n);
+    const auto& s = l.initial_s[l.layer_of(n)];
     if (slot.is_matrix() && !s.empty()) return s;
     start.assign(slot.count(), slot.initial);
     return start;
@@ -162,9 +158,9 @@ std::vector<State::Array> State::arrays() const {
     l.devices[i]->download(buffers[i].data(), impl_->buffers[i].data(), buffers[i].size());
   }
   for (std::size_t n = 0; n < l.offsets.size(); ++n) {
-    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
-    const std::byte* const from = buffers[l.device_of[layer]].data() + l.offsets[n];
-    arrays.push_back({l.name(n), l.slots[slot].shape, fetch(from, l.type(layer, slot), l.slots[slot].count())});
+    const Slot& slot = l.slot_of(n);
+    const std::byte* const from = buffers[l.device_of[l.layer_of(n)]].data() + l.offsets[n];
+    arrays.push_back({l.name(n), slot.shape, fetch(from, l.type(n), slot.count())});
   }
   return arrays;
 }
@@ -178,14 +174,12 @@ void State::assign(std::span<const Array> arrays) {
 std::vector<State::View> State::views() {
   std::vector<View> views;
   if (!impl_) return views;
-  const StateLayout& l = *impl_->layout;
-  for (const auto& device : l.devices) {
+  for (const auto& device : impl_->layout->devices) {
     if (!device->is_host()) throw DeviceError(message("the state lies on ", device->name(), "; copy it with arrays()"));
   }
-  for (std::size_t n = 0; n < l.offsets.size(); ++n) {
-    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
-    auto* const values = static_cast<float*>(impl_->array(layer, slot));
-    views.push_back({l.name(n), l.slots[slot].shape, {values, static_cast<std::size_t>(l.slots[slot].count())}});
+  for (std::size_t n = 0; DeviceArray & array : device_arrays()) {
+    const auto count = static_cast<std::size_t>(impl_->layout->slot_of(n++).count());
+    views.push_back({std::move(array.name), std::move(array.shape), {static_cast<float*>(array.data), count}});
   }
   return views;
 }
@@ -195,9 +189,8 @@ std::vector<DeviceArray> State::device_arrays() {
   if (!impl_) return arrays;
   const StateLayout& l = *impl_->layout;
   for (std::size_t n = 0; n < l.offsets.size(); ++n) {
-    const std::size_t layer = n / l.slots.size(), slot = n % l.slots.size();
-    arrays.push_back(array_on(l.device(layer), l.name(n), l.slots[slot].shape, impl_->array(layer, slot), impl_));
-    if (l.type(layer, slot) == DType::f16) arrays.back().type = DeviceArray::Type::float16;
+    arrays.push_back(array_on(l.device(l.layer_of(n)), l.name(n), l.slot_of(n).shape, impl_->array(n), impl_));
+    if (l.type(n) == DType::f16) arrays.back().type = DeviceArray::Type::float16;
   }
   for (const auto& device : l.devices) device->synchronize();
   return arrays;

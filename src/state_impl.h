@@ -14,7 +14,8 @@
 
 namespace rwkv {
 
-// Shared by a model and all its states, so that a state may outlive the model.
+// Shared by a model and all its states, so that a state may outlive the model. Arrays have numbers, in the order of
+// State::arrays().
 struct StateLayout {
   ModelConfig config;
   std::uint64_t fingerprint = 0;                 // of the model's weights, whatever their type
@@ -23,7 +24,7 @@ struct StateLayout {
   std::vector<std::shared_ptr<Device>> devices;  // each once
   std::vector<std::size_t> buffer_bytes;         // [devices]
   std::vector<std::size_t> device_of;            // [n_layer], of `devices`
-  std::vector<std::size_t> offsets;              // [n_layer, slots], in bytes from the start of the device's buffer
+  std::vector<std::size_t> offsets;              // [arrays], in bytes from the start of the device's buffer
   std::vector<std::vector<float>> initial_s;     // [n_layer], S at the start of a text; empty: zero
 
   // Without initial values; block_devices: [n_layer].
@@ -33,21 +34,19 @@ struct StateLayout {
   // Throws StateError unless these are all of a state's arrays, in order.
   void check(std::span<const State::Array> arrays) const;
 
-  // Of array n: "blocks.0.att_x".
-  [[nodiscard]] std::string name(std::size_t n) const;
-
+  [[nodiscard]] Device& device(std::size_t layer) const { return *devices[device_of[layer]]; }
+  [[nodiscard]] DType matrix_type(const Device& device) const;  // of S
   [[nodiscard]] bool has_half() const;
 
-  // Of S.
-  [[nodiscard]] DType matrix_type(const Device& device) const;
-
-  [[nodiscard]] Device& device(std::size_t layer) const { return *devices[device_of[layer]]; }
-  [[nodiscard]] std::size_t offset(std::size_t layer, std::size_t slot) const { return offsets[layer * slots.size() + slot]; }
-  [[nodiscard]] DType type(std::size_t layer, std::size_t slot) const {
-    return slots[slot].is_matrix() ? matrix_type(device(layer)) : DType::f32;
+  // Of array n.
+  [[nodiscard]] std::size_t layer_of(std::size_t n) const { return n / slots.size(); }
+  [[nodiscard]] const Slot& slot_of(std::size_t n) const { return slots[n % slots.size()]; }
+  [[nodiscard]] std::string name(std::size_t n) const;  // "blocks.0.att_x"
+  [[nodiscard]] DType type(std::size_t n) const {
+    return slot_of(n).is_matrix() ? matrix_type(device(layer_of(n))) : DType::f32;
   }
-  [[nodiscard]] std::size_t bytes(std::size_t layer, std::size_t slot) const {
-    return static_cast<std::size_t>(slots[slot].count() * bytes_of(type(layer, slot)));
+  [[nodiscard]] std::size_t bytes(std::size_t n) const {
+    return static_cast<std::size_t>(slot_of(n).count() * bytes_of(type(n)));
   }
 
   // Of all arrays; on the devices each begins at a multiple of 64 bytes.
@@ -63,11 +62,11 @@ struct State::Impl {
   explicit Impl(std::shared_ptr<const StateLayout> layout);  // contents undefined
   [[nodiscard]] std::unique_ptr<Impl> clone() const;
   void copy_from(const Impl& other);  // of the same layout
-  [[nodiscard]] void* array(std::size_t layer, std::size_t slot) const {
-    return static_cast<std::byte*>(buffers[layout->device_of[layer]].data()) + layout->offset(layer, slot);
+  [[nodiscard]] void* array(std::size_t n) const {
+    return static_cast<std::byte*>(buffers[layout->device_of[layout->layer_of(n)]].data()) + layout->offsets[n];
   }
 
-  // values(n): of array n, in order, as many as it has. What float16 cannot hold becomes its largest number.
+  // values(n): of array n, as many as it has. What float16 cannot hold becomes its largest number.
   void write(const std::function<std::span<const float>(std::size_t n)>& values);
 };
 

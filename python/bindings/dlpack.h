@@ -32,7 +32,7 @@ struct Tensor {
 
 // Whoever takes one over calls its deleter, once, with itself.
 struct ManagedTensor {
-  static constexpr const char *kName = "dltensor", *kUsedName = "used_dltensor";  // of the capsule, before and after
+  static constexpr const char* kName = "dltensor";  // of the capsule; "used_dltensor" once it is taken over
 
   Tensor tensor;
   void* context;
@@ -40,7 +40,7 @@ struct ManagedTensor {
 };
 
 struct ManagedTensorVersioned {
-  static constexpr const char *kName = "dltensor_versioned", *kUsedName = "used_dltensor_versioned";
+  static constexpr const char* kName = "dltensor_versioned";
 
   std::uint32_t major, minor;
   void* context;

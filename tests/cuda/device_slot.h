@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An array of each sequence of a test's ragged batch (kernels/ragged.h) on the device, and an array of pointers to them.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -71,5 +73,16 @@ class DeviceSlot {
   std::vector<std::unique_ptr<DeviceArray<std::byte>>> arrays_;
   std::unique_ptr<DeviceArray<void*>> pointers_;
 };
+
+// Of run(inputs, type of the state) a state of float16 is what float16 keeps of one of float32, and nothing else differs.
+template <class Inputs, class Run>
+void expect_half_states(Inputs in, const Run& run) {
+  in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
+  in.v[0] = in.v.back() = 1e8f, in.v[in.size + 1] = -1e8f;  // more than float16 can hold
+  Inputs half = in;
+  run(in, DType::f32), run(half, DType::f16);
+  EXPECT_EQ(half.out, in.out) << in.size;
+  EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << in.size;
+}
 
 }  // namespace rwkv::test

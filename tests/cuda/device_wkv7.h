@@ -28,19 +28,4 @@ class DeviceWkv7 {
   DeviceArray<float> out_;
 };
 
-// Of `launch(stream, batch, op)` a state of float16 is what float16 keeps of one of float32, and nothing else differs.
-template <class Launch>
-void expect_half_states(WkvInputs in, const Launch& launch) {
-  make_contracting(in);
-  in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
-  in.v[0] = 1e8f, in.v[in.size + 1] = -1e8f;  // more than float16 can hold
-  WkvInputs half = in;
-  const DeviceWkv7 floats(in), of_half(half, DType::f16);
-  launch(nullptr, floats.batch(), floats.op());
-  launch(nullptr, of_half.batch(), of_half.op());
-  floats.read(in), of_half.read(half);
-  EXPECT_EQ(half.out, in.out) << in.size;
-  EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << in.size;
-}
-
 }  // namespace rwkv::test

@@ -23,8 +23,8 @@ class CudaChunkedWkv : public testing::TestWithParam<int> {  // rows of the stat
   void SetUp() override {
     if (sm() < 80) GTEST_SKIP() << "skipped: needs sm_80";
   }
-  static void run(WkvInputs& in) {
-    const DeviceWkv7 on_device(in);
+  static void run(WkvInputs& in, DType state = DType::f32) {
+    const DeviceWkv7 on_device(in, state);
     cuda::wkv7_chunked(nullptr, GetParam(), on_device.batch(), on_device.op());
     on_device.read(in);
   }
@@ -127,8 +127,9 @@ TEST_P(CudaChunkedWkv, CarriesTheStateOfTheOtherKernelOnAndBack) {
 }
 
 TEST_P(CudaChunkedWkv, RoundsHalfStatesWhenACallEnds) {
-  expect_half_states({1, 64, {33}},
-                     [](auto stream, const auto& batch, const auto& op) { cuda::wkv7_chunked(stream, GetParam(), batch, op); });
+  WkvInputs in(1, 64, {33});
+  make_contracting(in);
+  expect_half_states(in, run);
 }
 
 TEST_P(CudaChunkedWkv, PassesNanOnInItsHeadFromItsChunk) {

@@ -57,8 +57,8 @@ TEST(CudaRwkv7, PrepareKeepsNanOfEveryInput) {
   }
 }
 
-void wkv(WkvInputs& in) {
-  const DeviceWkv7 on_device(in);
+void wkv(WkvInputs& in, DType state = DType::f32) {
+  const DeviceWkv7 on_device(in, state);
   cuda::wkv7_serial(nullptr, on_device.batch(), on_device.op());
   on_device.read(in);
 }
@@ -120,16 +120,16 @@ TEST(CudaRwkv7, WkvPassesNanOnInItsHeadFromItsRow) {
 // Heads of 20 are read and rounded at every token.
 TEST(CudaRwkv7, WkvRoundsHalfStatesWhenACallEnds) {
   for (const std::int64_t size : {20, 32, 64, 128}) {
-    ASSERT_NO_FATAL_FAILURE(expect_half_states({2, size, {1, size == 20 ? 1 : 9}}, cuda::wkv7_serial)) << size;
+    WkvInputs in(2, size, {1, size == 20 ? 1 : 9});
+    make_contracting(in);
+    expect_half_states(in, [](auto& inputs, DType state) { wkv(inputs, state); });
   }
 }
 
 TEST(CudaRwkv7, WkvKeepsNanInAHalfState) {
   WkvInputs in(1, 64, {2});
   in.v[7] = kNan;
-  const DeviceWkv7 on_device(in, DType::f16);
-  cuda::wkv7_serial(nullptr, on_device.batch(), on_device.op());
-  on_device.read(in);
+  wkv(in, DType::f16);
   for (int i = 0; i < 64 * 64; ++i) EXPECT_EQ(std::isnan(in.ragged.arrays[0][0][i]), i / 64 == 7) << i;
 }
 
@@ -209,13 +209,7 @@ TEST(CudaRwkv7, OneTokenOfEachSequenceEqualsPlainLoops) {
 
 TEST(CudaRwkv7, FewTokensRoundHalfStatesWhenACallEnds) {
   for (const std::int64_t size : {32, 64}) {
-    DeltaRuleInputs in(2, size, {1, 3}, false);
-    in.ragged.arrays[0] = halves(in.ragged.arrays[0]);
-    in.v[0] = 1e8f;  // more than float16 can hold
-    DeltaRuleInputs half = in;
-    delta_rule(in), delta_rule(half, DType::f16);
-    EXPECT_EQ(half.out, in.out) << size;
-    EXPECT_EQ(half.ragged.arrays[0], halves(in.ragged.arrays[0])) << size;
+    expect_half_states(DeltaRuleInputs(2, size, {1, 3}, false), [](auto& in, DType state) { delta_rule(in, state); });
   }
 }
 
