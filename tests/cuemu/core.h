@@ -31,7 +31,8 @@ bool run_grid(const Launch& launch, void (*call)(void*), void* arguments);
 [[noreturn]] void fail(const std::string& what, const Where& where);
 // The same, but the block goes on until its end: what else is wrong, a race, may tell more.
 void complain(const std::string& what, const std::string& at);
-[[nodiscard]] unsigned lane();
+extern unsigned current_lane;
+[[nodiscard]] inline unsigned lane() { return current_lane; }
 // How many threads of the block passed true.
 unsigned barrier(bool predicate, const Where& where);
 void require_sm(int sm, const char* what, const Where& where);

@@ -49,12 +49,23 @@ using Context = ucontext_t;
 void switch_context(Context& from, Context& to) { swapcontext(&from, &to); }
 #endif
 
-// Where resume() was called, and the fiber that it went to. One fiber runs at a time.
-Context resumer;
-Fiber* running = nullptr;
+Fiber host;  // has no stack of its own: what was left for the first fiber
+Fiber* running = &host;
 #if defined(__SANITIZE_ADDRESS__)
-const void* resumer_stack = nullptr;
-std::size_t resumer_bytes = 0;
+const void* host_stack = nullptr;
+std::size_t host_bytes = 0;
+Fiber* came_from = nullptr;  // to the running one
+
+// What AddressSanitizer wants to hear on the new stack.
+void arrive(void* my_stack) {
+  const void* stack = nullptr;
+  std::size_t bytes = 0;
+  __sanitizer_finish_switch_fiber(my_stack, &stack, &bytes);
+  if (came_from == &host) {
+    host_stack = stack;
+    host_bytes = bytes;
+  }
+}
 #endif
 
 }  // namespace
@@ -95,37 +106,29 @@ void Fiber::start(void (*entry)()) {
 
 void Fiber::enter() {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &resumer_stack, &resumer_bytes);
+  arrive(nullptr);
 #endif
   running->entry_();
   std::abort();
 }
 
-void Fiber::resume() {
-  running = this;
+void Fiber::leave(Fiber* next, [[maybe_unused]] bool for_good) {
+  Fiber& me = *running;
+  running = next ? next : &host;
 #if defined(__SANITIZE_ADDRESS__)
-  void* my_stack = nullptr;
-  __sanitizer_start_switch_fiber(&my_stack, stack_, bytes_);
+  came_from = &me;
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &me.asan_stack_, next ? next->stack_ : host_stack,
+                                 next ? next->bytes_ : host_bytes);
 #endif
-  switch_context(resumer, context_);
+  switch_context(me.context_, running->context_);
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(my_stack, nullptr, nullptr);
-#endif
-}
-
-void Fiber::leave([[maybe_unused]] bool for_good) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &asan_stack_, resumer_stack, resumer_bytes);
-#endif
-  switch_context(context_, resumer);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(asan_stack_, &resumer_stack, &resumer_bytes);
+  arrive(me.asan_stack_);
 #endif
 }
 
-void Fiber::finish() {
-  ended_ = true;
-  leave(true);
+void Fiber::finish(Fiber* next) {
+  running->ended_ = true;
+  leave(next, true);
   std::abort();
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A function on a stack of its own, which can be left in the middle and resumed: how a CUDA thread waits for others.
+// Fibers switch to each other directly: a return in one then goes where the processor expects it after the call in the other.
 #pragma once
 #include <cstddef>
 
@@ -16,16 +17,15 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
   ~Fiber();
 
-  // The next resume() begins entry, which never returns: its last act is leave().
+  // The next switch to it begins entry, which never returns: its last act is finish().
   void start(void (*entry)());
-  void resume();
-  // Within the fiber: goes back to resume().
-  void suspend() { leave(false); }
-  [[noreturn]] void finish();
+  // Leaves the running fiber, or the host's stack, for another; null: for the host's stack. Returns when somebody comes back.
+  static void switch_to(Fiber* next) { leave(next, false); }
+  [[noreturn]] static void finish(Fiber* next);
 
  private:
   static void enter();
-  void leave(bool for_good);
+  static void leave(Fiber* next, bool for_good);
 
   unsigned char* stack_ = nullptr;
   std::size_t bytes_ = 0;  // of it that are used

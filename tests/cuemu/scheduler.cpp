@@ -21,6 +21,7 @@ namespace cuemu {
 
 StreamOrders* stream_orders = nullptr;
 sanitizer::Order* enqueued = nullptr;
+unsigned current_lane = 0;
 
 namespace {
 
@@ -74,6 +75,9 @@ struct Grid {
   bool failed = false;
 
   // Of the running block.
+  unsigned n_left = 0;        // threads that have not ended
+  unsigned position = 0;      // in `order`: of the next thread to look at
+  void* scheduler = nullptr;  // TSan's
   unsigned n_arrived = 0, n_true[2] = {}, generation = 0;
   Where barrier;
   unsigned live[kMostThreads / kWarp];  // lanes of each warp that have not ended
@@ -91,7 +95,6 @@ struct Grid {
 };
 Grid grid;
 Thread* current = nullptr;
-unsigned current_lane = 0;
 Launches counted;
 
 std::string text(const uint3& i) {
@@ -111,6 +114,33 @@ std::string launched_at() { return "; kernel launched at " + at(grid.launch->whe
 
 struct Failed {};
 
+// The next thread that can go on; null: none can.
+Thread* next_ready() {
+  for (unsigned looked = 0; looked < 2 * grid.n_thread; ++looked) {
+    if (grid.position == grid.n_thread) {
+      grid.position = 0;
+      if (config().order == Order::random) std::shuffle(grid.order.begin(), grid.order.end(), grid.random);
+    }
+    const unsigned i = grid.order[grid.position++];
+    if (grid.states[i] == State::ready) return grid.threads[i].get();
+  }
+  return nullptr;
+}
+
+// Whose turn it is from now on; null: the scheduler's.
+Fiber* next_turn() {
+  Thread* const next = grid.failed ? nullptr : next_ready();
+  current = next;
+  if (!next) {
+    sanitizer::Actor::act_as(grid.scheduler);
+    return nullptr;
+  }
+  current_lane = next->number % kWarp;
+  threadIdx = next->index;
+  next->actors[grid.actor()].act();
+  return &next->fibers[grid.actor()];
+}
+
 void run_thread() {
   if (grid.launch->overlap) {
     sanitizer::acquire(stream_orders->chain);
@@ -128,18 +158,8 @@ void run_thread() {
   sanitizer::release(stream_orders->end);
   grid.states[current->number] = State::done;
   grid.live[current->number / kWarp] &= ~(1u << lane());
-  current->fibers[grid.actor()].finish();
-}
-
-void resume(Thread& thread) {
-  current = &thread;
-  current_lane = thread.number % kWarp;
-  threadIdx = thread.index;
-  void* const scheduler = sanitizer::Actor::current();
-  thread.actors[grid.actor()].act();
-  thread.fibers[grid.actor()].resume();
-  sanitizer::Actor::act_as(scheduler);
-  current = nullptr;
+  --grid.n_left;
+  Fiber::finish(next_turn());
 }
 
 // Who waits where, when nobody can go on.
@@ -167,6 +187,9 @@ std::string deadlock() {
 }
 
 void start_block() {
+  grid.n_left = grid.n_thread;
+  grid.position = grid.n_thread;  // a new order first
+  grid.scheduler = sanitizer::Actor::current();
   grid.n_arrived = grid.n_true[0] = grid.n_true[1] = 0;
   for (unsigned i = 0; i < (grid.n_thread + kWarp - 1) / kWarp * kMeetings; ++i) {
     grid.meetings[i].mask = grid.meetings[i].arrived = grid.meetings[i].unread = 0;
@@ -199,20 +222,11 @@ void give_up_block() {
 
 void run_block() {
   start_block();
-  for (unsigned left = grid.n_thread; left > 0 && !grid.failed;) {
-    bool progress = false;
-    if (config().order == Order::random) std::shuffle(grid.order.begin(), grid.order.end(), grid.random);
-    for (const unsigned i : grid.order) {
-      if (grid.states[i] != State::ready) continue;
-      progress = true;
-      resume(*grid.threads[i]);
-      if (grid.states[i] == State::done) --left;
-      if (grid.failed) break;
-    }
-    if (!progress) {
-      grid.failed = true;
-      report(deadlock() + launched_at());
-    }
+  Fiber::switch_to(next_turn());
+  // Back when nobody can go on.
+  if (grid.n_left > 0 && !grid.failed) {
+    grid.failed = true;
+    report(deadlock() + launched_at());
   }
   if (grid.failed) give_up_block();
 }
@@ -286,8 +300,6 @@ void complain(const std::string& what, const std::string& at) {
 
 bool in_kernel() { return current != nullptr; }
 
-unsigned lane() { return current_lane; }
-
 unsigned barrier(bool predicate, const Where& where) {
   if (grid.n_arrived > 0 && !same(grid.barrier, where)) {
     fail("__syncthreads here, while other threads of the block wait in the one at " + at(grid.barrier), where);
@@ -306,7 +318,7 @@ unsigned barrier(bool predicate, const Where& where) {
     ++grid.generation;
   } else {
     grid.states[current->number] = State::at_barrier;
-    current->fibers[grid.actor()].suspend();
+    Fiber::switch_to(next_turn());
   }
   sanitizer::acquire(grid.orders[actor][generation]);
   return grid.n_true[generation];
@@ -341,7 +353,7 @@ Meeting& meeting_of(unsigned mask, const char* operation, const Where& where) {
 }
 
 // The last lane to arrive goes on, the others wait for it.
-Meeting& meet(unsigned mask, const Slot& mine, const char* operation, const Where& where) {
+Meeting& meet(unsigned mask, Slot mine, const char* operation, const Where& where) {
   check_mask(mask, operation, where);
   Meeting& m = meeting_of(mask, operation, where);
   if (m.arrived != 0 && (m.operation != operation || !same(m.where, where))) {
@@ -364,7 +376,7 @@ Meeting& meet(unsigned mask, const Slot& mine, const char* operation, const Wher
   } else {
     grid.states[current->number] = State::in_meeting;
     current->meeting = &m;
-    current->fibers[grid.actor()].suspend();
+    Fiber::switch_to(next_turn());
   }
   m.unread &= ~(1u << lane());
   return m;
