@@ -2,8 +2,7 @@
 # The CUDA backend: RWKV_WITH_CUDA says whether it is built, rwkv_cuda is its objects.
 set(RWKV_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (where there is nvcc), ON, OFF")
 set_property(CACHE RWKV_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(RWKV_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90-real;120" CACHE STRING
-  "Cards to compile for, as CMAKE_CUDA_ARCHITECTURES; the last without \"-real\", for later cards")
+set(RWKV_CUDA_ARCHITECTURES "" CACHE STRING "Cards to compile for, as CMAKE_CUDA_ARCHITECTURES; empty: all")
 set(oldest_nvcc 12.8)  # the first one that knows sm_120
 
 set(RWKV_WITH_CUDA OFF)
@@ -33,7 +32,16 @@ if(nvcc AND NOT RWKV_NVCC_WORKS STREQUAL nvcc)
 endif()
 if(nvcc AND RWKV_NVCC_WORKS STREQUAL nvcc)
   set(CMAKE_CUDA_COMPILER ${nvcc})
-  set(CMAKE_CUDA_ARCHITECTURES ${RWKV_CUDA_ARCHITECTURES})
+  if(RWKV_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES ${RWKV_CUDA_ARCHITECTURES})
+  else()
+    # What kernels are written with differs from sm_80 and from sm_90 on (ptx.h): translated to PTX three times for six kinds of
+    # cards. The last PTX is for all others from sm_90 on: sm_100, those to come.
+    set(CMAKE_CUDA_ARCHITECTURES OFF)
+    foreach(kind 75,code=sm_75 80,code=sm_80 80,code=sm_86 80,code=sm_89 90,code=sm_90 90,code=sm_120 90,code=compute_90)
+      string(APPEND CMAKE_CUDA_FLAGS " -gencode=arch=compute_${kind}")
+    endforeach()
+  endif()
   enable_language(CUDA)
   find_package(CUDAToolkit)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS ${oldest_nvcc})

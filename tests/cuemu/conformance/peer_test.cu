@@ -89,6 +89,8 @@ TEST_F(Peers, AccessIsAskedForOnceAndInOneDirection) {
     static_cast<void>(cudaGetLastError());
     GTEST_SKIP() << "skipped: device 0 cannot access the memory of device 1";
   }
+  const bool before = cudaDeviceDisablePeerAccess(1) == cudaSuccess;
+  static_cast<void>(cudaGetLastError());
   EXPECT_EQ(cudaDeviceEnablePeerAccess(1, 1), cudaErrorInvalidValue);
   check(cudaDeviceEnablePeerAccess(1, 0));
   EXPECT_EQ(cudaDeviceEnablePeerAccess(1, 0), cudaErrorPeerAccessAlreadyEnabled);
@@ -102,6 +104,7 @@ TEST_F(Peers, AccessIsAskedForOnceAndInOneDirection) {
   check(cudaDeviceDisablePeerAccess(1));
   EXPECT_EQ(cudaDeviceDisablePeerAccess(1), cudaErrorPeerAccessNotEnabled);
   static_cast<void>(cudaGetLastError());
+  if (before) check(cudaDeviceEnablePeerAccess(1, 0));
 }
 
 }  // namespace
