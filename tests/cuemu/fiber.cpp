@@ -39,7 +39,7 @@ cuemu_switch:
 namespace cuemu {
 namespace {
 
-constexpr std::size_t kStack = 256 * 1024, kGuardPage = 4096, kEntryFrames = 4096, kCacheLine = 64;
+constexpr std::size_t kStack = 256 * 1024, kGuardPage = 4096, kEntryFrames = 1024, kCacheLine = 64;
 
 #if defined(__x86_64__) && !defined(CUEMU_UCONTEXT)
 using Context = void*;

@@ -30,7 +30,7 @@ inline unsigned permute_bytes(unsigned x, unsigned y, unsigned selector, const W
 
 // Every lane publishes its fragments, and sums its four numbers of d.
 template <class T>
-void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {
+CUEMU_OWN void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {
   if constexpr (std::is_same_v<T, __nv_bfloat16>) require_sm(80, "mma of bfloat16", where);
   struct A {
     unsigned r[4];
@@ -63,7 +63,7 @@ inline unsigned tf32(float x, const Where& where) {
   return (std::bit_cast<unsigned>(x) + 0x1000u) & ~0x1fffu;
 }
 
-inline void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {
+CUEMU_OWN inline void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const Where& where) {
   require_sm(80, "mma of tf32", where);
   struct A {
     unsigned r[4];
