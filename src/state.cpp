@@ -33,6 +33,11 @@ std::vector<float> fetch(const std::byte* from, DType type, std::int64_t n) {
   return values;
 }
 
+const StateLayout& layout_of(const State::Impl* state) {
+  if (!state) throw StateError("state: it belongs to no model; begin with Model::new_state()");
+  return *state->layout;
+}
+
 }  // namespace
 
 StateLayout::StateLayout(const ModelConfig& c, std::uint64_t model, bool half_s,
@@ -71,13 +76,14 @@ std::int64_t StateLayout::bytes() const {
 void StateLayout::check(std::span<const State::Array> arrays) const {
   const std::size_t expected = offsets.size();
   if (arrays.size() != expected) throw StateError(message("state: expected ", expected, " arrays, found ", arrays.size()));
-  for (std::size_t n = 0; n < arrays.size(); ++n) {
-    const Slot& slot = slot_of(n);
-    if (arrays[n].shape != slot.shape || static_cast<std::int64_t>(arrays[n].values.size()) != slot.count()) {
-      throw StateError(message("state: ", name(n), ": expected shape ", shape_text(slot.shape), ", found ",
-                               shape_text(arrays[n].shape), " with ", arrays[n].values.size(), " values"));
-    }
-  }
+  for (std::size_t n = 0; n < arrays.size(); ++n) check(n, arrays[n]);
+}
+
+void StateLayout::check(std::size_t n, const State::Array& array) const {
+  const Slot& slot = slot_of(n);
+  if (array.shape == slot.shape && std::ssize(array.values) == slot.count()) return;
+  throw StateError(message("state: ", name(n), ": expected shape ", shape_text(slot.shape), ", found ", shape_text(array.shape),
+                           " with ", array.values.size(), " values"));
 }
 
 State::Impl::Impl(std::shared_ptr<const StateLayout> shared_layout) : layout(std::move(shared_layout)) {
@@ -108,6 +114,12 @@ void State::Impl::write(const std::function<std::span<const float>(std::size_t)>
     }
     layout->devices[i]->upload(buffers[i].data(), host.data(), host.size());
   }
+}
+
+void State::Impl::write(std::size_t n, std::span<const float> values) {
+  std::vector<std::byte> host(layout->bytes(n));
+  store(values, layout->type(n), host.data());
+  layout->device(layout->layer_of(n)).upload(array(n), host.data(), host.size());
 }
 
 std::unique_ptr<State::Impl> initial_state(std::shared_ptr<const StateLayout> layout) {
@@ -144,9 +156,20 @@ State& State::operator=(const State& other) {
   return *this;
 }
 
+const ModelConfig& State::config() const noexcept {
+  static const ModelConfig none;
+  return impl_ ? impl_->layout->config : none;
+}
+
 std::int64_t State::tokens_seen() const noexcept { return impl_ ? impl_->tokens_seen : 0; }
 
 std::int64_t State::bytes() const noexcept { return impl_ ? impl_->layout->bytes() : 0; }
+
+std::vector<std::string> State::names() const {
+  std::vector<std::string> names(impl_ ? impl_->layout->offsets.size() : 0);
+  for (std::size_t n = 0; n < names.size(); ++n) names[n] = impl_->layout->name(n);
+  return names;
+}
 
 std::vector<State::Array> State::arrays() const {
   std::vector<Array> arrays;
@@ -166,9 +189,20 @@ std::vector<State::Array> State::arrays() const {
 }
 
 void State::assign(std::span<const Array> arrays) {
-  if (!impl_) throw StateError("state: it belongs to no model; begin with Model::new_state()");
-  impl_->layout->check(arrays);
+  const StateLayout& l = layout_of(impl_.get());
+  l.check(arrays);
   impl_->write([&](std::size_t n) { return std::span(arrays[n].values); });
+  for (const auto& device : l.devices) device->synchronize();
+}
+
+void State::assign(const Array& array) {
+  const StateLayout& l = layout_of(impl_.get());
+  const std::vector<std::string> all = names();
+  const auto n = static_cast<std::size_t>(std::ranges::find(all, array.name) - all.begin());
+  if (n == all.size()) throw StateError(message("state: there is no array \"", printable(array.name), "\"; see names()"));
+  l.check(n, array);
+  impl_->write(n, array.values);
+  l.device(l.layer_of(n)).synchronize();
 }
 
 std::vector<State::View> State::views() {

@@ -31,8 +31,9 @@ struct StateLayout {
   StateLayout(const ModelConfig& config, std::uint64_t fingerprint, bool half,
               const std::vector<std::shared_ptr<Device>>& block_devices);
 
-  // Throws StateError unless these are all of a state's arrays, in order.
+  // Throw StateError unless these are all of a state's arrays, in order; unless this is array n.
   void check(std::span<const State::Array> arrays) const;
+  void check(std::size_t n, const State::Array& array) const;
 
   [[nodiscard]] Device& device(std::size_t layer) const { return *devices[device_of[layer]]; }
   [[nodiscard]] DType matrix_type(const Device& device) const;  // of S
@@ -68,6 +69,7 @@ struct State::Impl {
 
   // values(n): of array n, as many as it has. What float16 cannot hold becomes its largest number.
   void write(const std::function<std::span<const float>(std::size_t n)>& values);
+  void write(std::size_t n, std::span<const float> values);
 };
 
 // At the start of a text.

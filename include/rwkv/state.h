@@ -25,11 +25,17 @@ class State {
   State& operator=(State&&) noexcept;
   ~State();
 
+  // Of the model that it is for; version 0 if it belongs to none.
+  [[nodiscard]] const ModelConfig& config() const noexcept;
+
   // Tokens fed since the start of the text.
   [[nodiscard]] std::int64_t tokens_seen() const noexcept;
 
   // Bytes of memory it takes.
   [[nodiscard]] std::int64_t bytes() const noexcept;
+
+  // Of its arrays, in order.
+  [[nodiscard]] std::vector<std::string> names() const;
 
   // One array of the state, in the order and layout of the `rwkv` package: per block att_x [n_embd], then aa, bb, pp [n_att]
   // (version 4) or S [n_head, head_size, head_size] (key, value in versions 5 and 6; value, key in 7), then ffn_x [n_embd].
@@ -43,6 +49,9 @@ class State {
   // The reverse of arrays(): all of them, in order, with equal shapes. Throws StateError and leaves the state as it was.
   void assign(std::span<const Array> arrays);
 
+  // One of them, found by its name: the others do not move.
+  void assign(const Array& array);
+
   // The arrays where they lie, for states in host memory; DeviceError for others. Writing to them changes the state. Valid
   // until the state is assigned to, moved from or destroyed; forward() advances them in place.
   struct View {
@@ -53,7 +62,8 @@ class State {
   [[nodiscard]] std::vector<View> views();
 
   // The same on any device, in memory that stays as long as the arrays. What was asked of the state before is done in it, as
-  // after each forward(), which advances them in place. Others must have ended their own work on a card with the arrays before.
+  // after each forward(), which advances them in place, and assign(). Others must have ended their own work on a card with the
+  // arrays before.
   [[nodiscard]] std::vector<DeviceArray> device_arrays();
 
   // Of the same model, with equal values in all arrays.

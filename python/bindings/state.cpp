@@ -12,8 +12,6 @@ namespace {
 
 using Arrays = std::vector<State::Array>;
 
-std::string shape_text(const std::vector<std::int64_t>& shape) { return py::str(py::tuple(py::cast(shape))); }
-
 // Looks into the state's memory, and keeps it alive: a NumPy array where that is the host's, else a DeviceArray.
 py::object element(const DeviceArray& array) {
   if (array.device != DeviceArray::Kind::cpu) return py::cast(hold(array));
@@ -22,14 +20,14 @@ py::object element(const DeviceArray& array) {
   return py::array(dtype_of(array), std::vector<py::ssize_t>(array.shape.begin(), array.shape.end()), array.data, owner);
 }
 
-std::size_t find(const std::vector<DeviceArray>& arrays, py::handle index) {
+std::size_t find(const std::vector<std::string>& names, py::handle index) {
   if (py::isinstance<py::str>(index)) {
     const auto name = index.cast<std::string>();
-    const auto found = std::ranges::find(arrays, name, &DeviceArray::name);
-    if (found == arrays.end()) throw py::key_error("the state has no array \"" + name + "\"; see State.names");
-    return static_cast<std::size_t>(found - arrays.begin());
+    const auto found = std::ranges::find(names, name);
+    if (found == names.end()) throw py::key_error("the state has no array \"" + name + "\"; see State.names");
+    return static_cast<std::size_t>(found - names.begin());
   }
-  const Py_ssize_t size = std::ssize(arrays);
+  const Py_ssize_t size = std::ssize(names);
   Py_ssize_t i = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
   if (i == -1 && PyErr_Occurred()) throw py::error_already_set();
   if (i < 0) i += size;
@@ -39,27 +37,15 @@ std::size_t find(const std::vector<DeviceArray>& arrays, py::handle index) {
 
 py::object get(const StatePtr& self, py::handle index) {
   const StateLease state(self);
-  const auto arrays = state->device_arrays();
-  return element(arrays[find(arrays, index)]);
+  const std::size_t i = find(state->names(), index);
+  return element(state->device_arrays()[i]);
 }
 
-// Of memory that is not the host's all arrays are downloaded and uploaded.
 void set(const StatePtr& self, py::handle index, py::handle values) {
   const Floats given = floats_from(values, "values of a state");
   const StateLease state(self);
-  const std::vector<DeviceArray> arrays = state->device_arrays();
-  const std::size_t i = find(arrays, index);
-  const DeviceArray& array = arrays[i];
-  if (shape_of(given) != array.shape) {
-    throw StateError(array.name + ": expected shape " + shape_text(array.shape) + ", found " + shape_text(shape_of(given)));
-  }
-  if (array.device == DeviceArray::Kind::cpu && array.type == DeviceArray::Type::float32) {
-    std::copy_n(given.data(), given.size(), static_cast<float*>(array.data));
-    return;
-  }
-  Arrays all = state->arrays();
-  all[i].values.assign(given.data(), given.data() + given.size());
-  state->assign(all);
+  const std::vector<std::string> names = state->names();
+  state->assign(State::Array{names[find(names, index)], shape_of(given), {given.data(), given.data() + given.size()}});
 }
 
 py::list iterable(const StatePtr& self) {
@@ -183,13 +169,7 @@ True
       .def_property_readonly(
           "nbytes", [](const StatePtr& self) { return StateLease(self)->bytes(); }, "Bytes of memory it takes.")
       .def_property_readonly(
-          "names",
-          [](const StatePtr& self) {
-            const StateLease state(self);
-            py::list names;
-            for (const DeviceArray& array : state->device_arrays()) names.append(array.name);
-            return names;
-          },
+          "names", [](const StatePtr& self) { return StateLease(self)->names(); },
           R"(Of the arrays, in order: "blocks.0.att_x" ...)")
       .def_property_readonly(
           "closed", [](const StateHandle& self) { return !self.state; }, "Whether close() was called.")
@@ -253,7 +233,7 @@ Frees the memory now. Arrays that look into it stay valid and keep it until they
 >>> state.closed
 True
 )")
-      .def("__len__", [](const StatePtr& self) { return StateLease(self)->device_arrays().size(); })
+      .def("__len__", [](const StatePtr& self) { return StateLease(self)->names().size(); })
       .def("__getitem__", &get)
       .def("__setitem__", &set)
       .def("__iter__", [](const StatePtr& self) { return py::iter(iterable(self)); })
@@ -266,9 +246,9 @@ True
       .def("__repr__", [](const StatePtr& self) -> std::string {
         if (self && !self->state) return "State(closed)";
         const StateLease state(self);
-        const int version = state->snapshot().config.version;
-        return "State(RWKV-" + std::to_string(version) + ", " + std::to_string(state->device_arrays().size()) + " arrays, " +
-               std::to_string(state->bytes()) + " bytes, " + std::to_string(state->tokens_seen()) + " tokens seen)";
+        return "State(RWKV-" + std::to_string(state->config().version) + ", " + std::to_string(state->names().size()) +
+               " arrays, " + std::to_string(state->bytes()) + " bytes, " + std::to_string(state->tokens_seen()) +
+               " tokens seen)";
       });
   m.def("_state", &restore, "For pickle.");
 }

@@ -109,7 +109,7 @@ def test_to_list_gives_copies(state):
 def test_an_element_is_replaced_by_numbers_of_its_shape(state):
     state[-1] = np.arange(192, dtype=np.float64)
     assert (state["blocks.3.ffn_x"] == np.arange(192)).all()
-    with pytest.raises(rwkvcpp.StateError, match=r"blocks.0.S: expected shape \(3, 64, 64\), found \(64,\)"):
+    with pytest.raises(rwkvcpp.StateError, match=r"blocks.0.S: expected shape \[3, 64, 64\], found \[64\]"):
         state[1] = np.zeros(64)
     with pytest.raises(TypeError, match="numbers"):
         state[1] = "zeros"

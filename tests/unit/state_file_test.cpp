@@ -74,7 +74,7 @@ TEST_F(DamagedState, AStateOfNoModelSaysSo) {
   EXPECT_EQ(none.bytes(), 0);
   EXPECT_TRUE(none.arrays().empty());
   EXPECT_THROW(none.save(path_), StateError);
-  EXPECT_THROW(none.assign({}), StateError);
+  EXPECT_THROW(none.assign(std::vector<State::Array>()), StateError);
   EXPECT_EQ(State(none).tokens_seen(), 0);
 }
 

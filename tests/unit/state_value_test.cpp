@@ -3,6 +3,7 @@
 #include <rwkv/model.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "golden/golden.h"
 #include "unit/made_checkpoint.h"
@@ -60,6 +61,45 @@ TEST_P(StateValue, ArraysBeginAtMultiplesOf64BytesAndOnlyTheirValuesCount) {
     bytes += view.values.size_bytes();
   }
   EXPECT_EQ(state_.bytes(), static_cast<std::int64_t>(bytes));
+}
+
+TEST_P(StateValue, NamesItsArraysAndItsModelWithoutThem) {
+  std::vector<std::string> expected;
+  for (const State::Array& array : state_.arrays()) expected.push_back(array.name);
+  EXPECT_EQ(state_.names(), expected);
+  EXPECT_EQ(state_.config(), model_.config());
+  EXPECT_TRUE(State().names().empty());
+  EXPECT_EQ(State().config().version, 0);
+}
+
+TEST_P(StateValue, AssignsOneArrayByItsName) {
+  std::vector<State::Array> expected = state_.arrays();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    State state = state_;
+    State::Array one = expected[i];
+    for (std::size_t j = 0; j < one.values.size(); ++j) one.values[j] = 0.5f * static_cast<float>(j) - 7;
+    state.assign(one);
+    std::vector<State::Array> found = state.arrays();
+    EXPECT_EQ(found[i].values, one.values) << one.name;
+    found[i].values = expected[i].values;
+    EXPECT_TRUE(std::ranges::equal(found, expected, {}, &State::Array::values, &State::Array::values)) << one.name;
+    EXPECT_EQ(state.tokens_seen(), 3);
+  }
+}
+
+TEST_P(StateValue, RefusesOneArrayOfAnotherNameOrShapeAndStaysAsItWas) {
+  const State before = state_;
+  const auto refused = [&](const State::Array& array) { return message_of<StateError>([&] { state_.assign(array); }); };
+  State::Array one = state_.arrays()[1];
+  const std::string name = std::exchange(one.name, "blocks.2.S");
+  EXPECT_NE(refused(one).find("no array \"blocks.2.S\""), std::string::npos);
+  one.name = name;
+  one.values.push_back(1);
+  EXPECT_NE(refused(one).find(name + ": expected shape"), std::string::npos);
+  one.shape.front() += 1;
+  EXPECT_NE(refused(one).find("found"), std::string::npos);
+  EXPECT_EQ(state_, before);
+  EXPECT_THROW(State().assign(one), StateError);
 }
 
 TEST_P(StateValue, EqualsACopyUntilOneValueDiffers) {

@@ -69,6 +69,32 @@ TEST_P(CudaArrays, OfAStateJustMadeAreComplete) {
   EXPECT_EQ(of_assigned, values(state));
 }
 
+// In arrays that others have had since before.
+TEST_P(CudaArrays, HaveWhatIsAssignedToTheState) {
+  const Model model = load("cuda fp32");
+  State state = model.new_state();
+  const std::vector<DeviceArray> arrays = state.device_arrays();
+  const auto changed = [&] {
+    std::vector<State::Array> all = state.arrays();
+    for (State::Array& array : all) {
+      for (float& x : array.values) x += 1;
+    }
+    return all;
+  };
+  const std::vector<State::Array> all = changed();
+  state.assign(all);
+  const auto found = read(arrays);
+  EXPECT_EQ(found, values(state));
+  EXPECT_EQ(found.back(), all.back().values);
+  for (const State::Array& array : changed()) {
+    auto expected = values(state);
+    state.assign(array);
+    const auto after = read(arrays);
+    expected[std::ranges::find(arrays, array.name, &DeviceArray::name) - arrays.begin()] = array.values;
+    EXPECT_EQ(after, expected) << array.name;
+  }
+}
+
 TEST_P(CudaArrays, OfLogitsAreThoseOfForward) {
   const Model model = load("cuda fp32");
   const std::size_t n_vocab = model.config().n_vocab, lengths[] = {3, 1, 2, 1};

@@ -92,6 +92,20 @@ TEST_P(CudaHalfState, KeepsTheLargestNumberOfWhatIsLarger) {
   }
 }
 
+TEST_P(CudaHalfState, RoundsOneArrayAsAllOfThem) {
+  const Model model = load("cuda fp32");
+  State one_by_one = model.new_state(), together = one_by_one;
+  auto arrays = together.arrays();
+  for (auto& array : arrays) {
+    for (std::size_t j = 0; j < array.values.size(); ++j) array.values[j] = 1.0f / static_cast<float>(j + 3);
+    one_by_one.assign(array);
+  }
+  together.assign(arrays);
+  EXPECT_EQ(values(one_by_one), values(together));
+  EXPECT_EQ(values(one_by_one).front(), arrays.front().values);
+  EXPECT_NE(values(one_by_one)[1], arrays[1].values);
+}
+
 TEST_P(CudaHalfState, IsRefusedByModelsThatKeepThemOtherwise) {
   const Model half = load("cuda fp32"), whole = load("cuda fp32", false), cpu = load("cpu fp32", false);
   expect_state_error(whole, half.new_state(), "in fp16, this model needs it on cuda:0");
