@@ -17,19 +17,22 @@ cmake --build build/asan --target reader_tests
 seq 0 $(($(nproc) - 1)) | GTEST_TOTAL_SHARDS=$(nproc) xargs -P "$(nproc)" -I{} env GTEST_SHARD_INDEX={} \
   build/asan/tests/reader_tests --gtest_brief=1 | tee "$log"
 
-configure release -DRWKV_TESTS=ON -DRWKV_TOOLS=ON "$@"
+# Of all Python tests; those on CUDA's emulator are part of the build (tests/cuemu/python).
+python=build/venv/bin/python
+python3 -m venv --clear build/venv
+$python -m pip install -q --disable-pip-version-check -r tests/python/requirements.txt
+
+configure release -DRWKV_TESTS=ON -DRWKV_TOOLS=ON "-DPython_EXECUTABLE=$PWD/$python" "$@"
 cmake --build build/release
 status=0
 ctest --test-dir build/release --output-on-failure --no-tests=error -j "$(nproc)" 2>&1 | tee -a "$log" || status=$?
 
 # python_tests [CMAKE OPTION]...
 python_tests() {
-  local python=build/venv/bin/python option options=()
+  local option options=()
   for option in "$@"; do
     options+=(--config-settings "cmake.args=$option")
   done
-  python3 -m venv --clear build/venv
-  $python -m pip install -q --disable-pip-version-check -r tests/python/requirements.txt
   $python -m pip install -q --disable-pip-version-check "${options[@]}" .
   $python -m pytest -q -rs tests/python || return
   $python -m mypy --strict python/rwkvcpp python/examples tests/python/typed_program.py || return

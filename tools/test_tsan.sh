@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need_build_packages libgtest-dev python3 python3-venv python3-dev
 python3 -m venv --clear build/venv-tsan
 python=$PWD/build/venv-tsan/bin/python
-$python -m pip install -q --disable-pip-version-check 'pybind11>=3' numpy -r tests/python/requirements.txt
+$python -m pip install -q --disable-pip-version-check -r tests/python/requirements.txt
 configure tsan -DRWKV_TESTS=ON -DRWKV_TOOLS=OFF -DRWKV_PYTHON=ON "-DPython_EXECUTABLE=$python"
 cmake --build build/tsan --target engine_tests rwkv_python
 

@@ -56,9 +56,9 @@ def test_a_strategy_is_quoted_with_the_place_of_the_mistake(strategy, message):
         rwkvcpp.load_demo(strategy)
 
 
-def test_a_device_that_this_build_lacks_is_named():
-    with pytest.raises(rwkvcpp.DeviceError, match="cuda"):
-        rwkvcpp.load_demo("cuda fp16")
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(rwkvcpp.DeviceError, match="cuda:99, but: "):
+        rwkvcpp.load_demo("cuda:99 fp16")
 
 
 @pytest.mark.parametrize("nothing", [None, [], (), range(0), b""])
