@@ -142,6 +142,7 @@ Model make_model(std::shared_ptr<const Model::Impl> impl) { return Model(std::mo
 
 const ModelConfig& Model::config() const noexcept { return impl_->config; }
 std::int64_t Model::weight_bytes() const noexcept { return impl_->weight_bytes; }
+std::int64_t Model::state_bytes() const noexcept { return impl_->state_layout->bytes(); }
 const std::vector<std::string>& Model::unused_tensors() const noexcept { return impl_->unused; }
 State Model::new_state() const { return State(initial_state(impl_->state_layout)); }
 

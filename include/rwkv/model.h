@@ -89,6 +89,9 @@ class Model {
   // Bytes of weights in memory.
   [[nodiscard]] std::int64_t weight_bytes() const noexcept;
 
+  // Of each state.
+  [[nodiscard]] std::int64_t state_bytes() const noexcept;
+
   // One line per run of layers with the same placement: "blocks 0-11, head: cpu (AVX3) fp16".
   [[nodiscard]] std::string placement() const;
 

@@ -273,7 +273,7 @@ Raises MissingFileError, FileError, CheckpointError, StrategyError, DeviceError,
       .def_property_readonly(
           "memory",
           [](const ModelHandle& self) {
-            return Memory{self.open().weight_bytes(), self.open().new_state().bytes()};
+            return Memory{self.open().weight_bytes(), self.open().state_bytes()};
           },
           "Bytes of the weights, and of each state.")
       .def_property_readonly(

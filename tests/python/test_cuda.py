@@ -338,6 +338,7 @@ def test_what_a_state_is_asks_nothing_of_the_card(model, state):
     before = cuemu.traffic()
     assert (len(state), state.names[1], state.tokens_seen) == (9, "blocks.0.S", 5)
     assert repr(state) == f"State(RWKV-7, 9 arrays, {state.nbytes} bytes, 5 tokens seen)"
+    assert model.memory.state == state.nbytes
     assert cuemu.traffic() == before
     del other
 

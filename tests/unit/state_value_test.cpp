@@ -61,6 +61,7 @@ TEST_P(StateValue, ArraysBeginAtMultiplesOf64BytesAndOnlyTheirValuesCount) {
     bytes += view.values.size_bytes();
   }
   EXPECT_EQ(state_.bytes(), static_cast<std::int64_t>(bytes));
+  EXPECT_EQ(model_.state_bytes(), state_.bytes());
 }
 
 TEST_P(StateValue, NamesItsArraysAndItsModelWithoutThem) {

@@ -52,7 +52,7 @@ Workload stepwise(const char* what, const LoadedModel& loaded, const Text& text,
           sequences,
           tokens,
           Work::of(loaded.cost, sequences, 1),
-          sequences * loaded.model.new_state().bytes(),
+          sequences * loaded.model.state_bytes(),
           [all = std::make_shared<Sequences>(loaded.model, text, sequences)](std::int64_t n) {
             for (std::int64_t i = 0; i < n; ++i) all->step();
           }};
@@ -118,7 +118,7 @@ Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t seque
           sequences,
           1,
           Work::of(loaded.cost, sequences, tokens),
-          sequences * loaded.model.new_state().bytes(),
+          sequences * loaded.model.state_bytes(),
           [model = loaded.model, sequences, prompt = std::move(prompt)](std::int64_t n) {
             const std::int64_t n_vocab = model.config().n_vocab;
             std::vector<float> logits(sequences * n_vocab);

@@ -132,7 +132,7 @@ Subject subject_of(const LoadedModel& loaded, const Options& options, int thread
           .arithmetic = loaded.arithmetic(),
           .step_bytes = loaded.cost.step_bytes,
           .weight_bytes = loaded.model.weight_bytes(),
-          .state_bytes = loaded.model.new_state().bytes(),
+          .state_bytes = loaded.model.state_bytes(),
           .cache_bytes = last_level_cache_bytes(),
           .synthetic = options.synthetic.has_value()};
 }

@@ -59,7 +59,9 @@ TEST_P(CudaHalfState, ATokenEqualsOneOfACpuWhoseStateIsThenRounded) {
 }
 
 TEST_P(CudaHalfState, TakesHalfTheMemoryOfTheMatrices) {
-  const State half = load("cuda fp32").new_state(), whole = load("cuda fp32", false).new_state();
+  const Model model = load("cuda fp32");
+  const State half = model.new_state(), whole = load("cuda fp32", false).new_state();
+  EXPECT_EQ(model.state_bytes(), half.bytes());
   std::int64_t matrices = 0;
   for (const State::Array& array : whole.arrays()) matrices += is_matrix(array) ? std::ssize(array.values) : 0;
   EXPECT_EQ(whole.bytes() - half.bytes(), 2 * matrices);
