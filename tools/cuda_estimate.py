@@ -3,24 +3,28 @@
 
   python3 tools/cuda_estimate.py                                       each model, type and number of sequences
   python3 tools/cuda_estimate.py --fp16-state                          with S in float16
-  python3 tools/cuda_estimate.py v7-1.5b fp16                          each launch of a step of one sequence
+  python3 tools/cuda_estimate.py v7-1.5b fp16 32                       each launch of a step of 32 sequences (of one without the number)
   nvcc ... -Xptxas -v ... 2>&1 | python3 tools/cuda_estimate.py ptxas  registers and occupancy of each kernel
 
 Nothing here was measured. A launch takes its bytes at a share of the card's bandwidth, or its operations at a share of the tensor
-cores' peak, whichever takes longer, and what passes until its first bytes arrive."""
+cores' peak, before which blocks of 9 to 64 rows wait for x, whichever takes longer, and what passes until its first bytes arrive."""
 
 import re
 import subprocess
 import sys
 
 BANDWIDTH, PEAK = 4.3e12, 790e12  # an H200: copied bytes per second, fp16 operations per second
-MATRICES, TILES, STATES = 0.85, 0.60, 0.80  # shares of the bandwidth: products of up to 16 rows, of 17 to 64, states of many heads
+CACHE = 6e12  # bytes per second between the multiprocessors and the second-level cache
+# Shares of the bandwidth: products, those of 9 to 64 rows (kernels/cuda/gemm_batch.cu says why), states of many heads.
+MATRICES, BATCH, STATES = 0.85, 0.75, 0.80
 SPARSE = 0.65  # of it, too: rows here and there
-# Shares of the peak: cuBLASLt, which takes fp16 from 65 rows on; else our tiles, which multiply i8 by two halves of x.
-LIBRARY, OURS = 0.80, {"fp16": 0.50, "fp16i8": 0.25, "fp16i4": 0.50}
+# Shares of the peak: cuBLASLt, which takes fp16 from 65 rows on; else our tiles, which multiply two halves of x of i8, and of all
+# types of up to 32 rows.
+LIBRARY, OURS, TWO_HALVES = 0.80, 0.50, 0.25
 LAUNCH = 1.2e-6  # seconds between launches of a graph: the first bytes' latency and the slowest block
 NONZERO = 0.12  # of the squared ReLU of trained models
-FEW = 16  # most sequences whose zeros are left out, and which are no work for tiles
+FEW, MANY = 8, 64  # most sequences whose zeros are left out, and which are no work for tiles; that one block has
+COLUMNS, DEPTH, BLOCKS = 128, 512, 128  # of a block of theirs: columns of the result, numbers along the input at most; how many at least
 
 # layers, n_embd, and the ranks of w and a, v, g.
 MODELS = {"v7-0.1b": (12, 768, 64, 32, 128), "v7-0.4b": (24, 1024, 64, 32, 128), "v7-1.5b": (24, 2048, 96, 64, 256),
@@ -30,47 +34,69 @@ TYPES = ["fp32", "fp16", "bf16", "i8", "i4"]  # enum class DType
 BYTES = {"fp16": 2.0, "fp16i8": 1.0, "fp16i4": 0.5625}  # of a number of a large matrix; the low-rank ones stay fp16
 
 
+def cached(matrices, rows):
+    """Bytes between the second-level cache and the blocks of a product of 9 to 64 rows besides the weights: x for each tile of
+    columns, and sums over parts of the input, written and read. matrices: (how many, n_out, n_in)."""
+    tiles = sum(n * -(-n_out // COLUMNS) for n, n_out, _ in matrices)
+    moved = 0
+    for n, n_out, n_in in matrices:
+        across = -(-n_out // COLUMNS)
+        parts = max(-(-n_in // DEPTH), min(-(-BLOCKS // tiles), n_in // 128))
+        moved += 4 * rows * n * across * (n_in + (2 * parts * COLUMNS if parts > 1 else 0))
+    return moved
+
+
 def launches(model, type_, sequences, state=4):
-    """(name, how many of a step, bytes, operations, share of the bandwidth) of each kind of launch. Activations are float32;
-    state: bytes of a number of S."""
+    """(name, how many of a step, bytes, operations, share of the bandwidth, bytes as of cached()) of each kind of launch. Activations are
+    float32; state: bytes of a number of S."""
     n_layer, c, w, v, g = MODELS[model]
     size, rows = BYTES[type_], sequences
     low, ffn = 2 * w + v + g, 4 * c
-    matrices = TILES if FEW < rows <= 64 else MATRICES
+    matrices = BATCH if FEW < rows <= MANY else MATRICES
     zero_free = 1 - (1 - NONZERO) ** rows if rows <= FEW else 1.0  # rows of ffn.value that some sequence needs
-    return [
-        ("norm_shift, att", n_layer, 4 * rows * 9 * c, 0, STATES),
-        ("receptance, key, value, w1, a1, g1, v1", n_layer, size * 3 * c * c + 2 * low * c + 4 * rows * 9 * c, 2 * rows * (3 * c + low) * c,
-         matrices),
-        ("w2, a2, g2, v2", n_layer, 2 * low * c + 4 * rows * 4 * c, 2 * rows * low * c, matrices),
-        ("delta_rule", n_layer, rows * (2 * state * HEAD * c + 4 * 9 * c), rows * 8 * HEAD * c, STATES),
-        ("output", n_layer, size * c * c + 4 * rows * 3 * c, 2 * rows * c * c, matrices),
-        ("norm_shift, ffn", n_layer, 4 * rows * 4 * c, 0, STATES),
-        ("ffn.key", n_layer, size * ffn * c + 4 * rows * (c + ffn), 2 * rows * ffn * c, matrices),
-        ("ffn.value", n_layer, zero_free * size * ffn * c + 4 * rows * (2 * c + ffn), 2 * rows * ffn * c,
-         SPARSE if rows <= FEW else matrices),
-        ("embed", 1, rows * 6 * c, 0, STATES),
-        ("norm, head", 2, size * VOCABULARY * c / 2 + 4 * rows * VOCABULARY / 2, rows * VOCABULARY * c, matrices),
+
+    def product(name, n, moved, operations, shapes, share=matrices):
+        return (name, n, moved, operations, share, cached(shapes, rows) if FEW < rows <= MANY else 0)
+
+    kinds = [
+        ("norm_shift, att", n_layer, 4 * rows * 9 * c, 0, STATES, 0),
+        product("receptance, key, value, w1, a1, g1, v1", n_layer, size * 3 * c * c + 2 * low * c + 4 * rows * 9 * c,
+                2 * rows * (3 * c + low) * c, [(3, c, c), (2, w, c), (1, v, c), (1, g, c)]),
+        product("w2, a2, g2, v2", n_layer, 2 * low * c + 4 * rows * 4 * c, 2 * rows * low * c, [(2, c, w), (1, c, v), (1, c, g)]),
+        ("delta_rule", n_layer, rows * (2 * state * HEAD * c + 4 * 9 * c), rows * 8 * HEAD * c, STATES, 0),
+        product("output", n_layer, size * c * c + 4 * rows * 3 * c, 2 * rows * c * c, [(1, c, c)]),
+        ("norm_shift, ffn", n_layer, 4 * rows * 4 * c, 0, STATES, 0),
+        product("ffn.key", n_layer, size * ffn * c + 4 * rows * (c + ffn), 2 * rows * ffn * c, [(1, ffn, c)]),
+        product("ffn.value", n_layer, zero_free * size * ffn * c + 4 * rows * (2 * c + ffn), 2 * rows * ffn * c, [(1, c, ffn)],
+                SPARSE if rows <= FEW else matrices),
+        ("embed", 1, rows * 6 * c, 0, STATES, 0),
+        product("norm, head", 2, size * VOCABULARY * c / 2 + 4 * rows * VOCABULARY / 2, rows * VOCABULARY * c, [(1, VOCABULARY // 2, c)]),
     ]
+    if type_ != "fp16" and rows > 2:
+        kinds.append(("w1, a1, g1, v1, which stay fp16, by themselves", n_layer, 0, 0, STATES, 0))
+    if rows > MANY:  # one before the products of a group and one after them, and each that cuBLASLt multiplies
+        kinds.append(("the other launches of products", n_layer * (14 if type_ == "fp16" else 11) + 4, 0, 0, STATES, 0))
+    return kinds
 
 
-def seconds(type_, sequences, moved, operations, share):
-    of_peak = LIBRARY if type_ == "fp16" and sequences > 64 else OURS[type_]
-    return LAUNCH + max(moved / (share * BANDWIDTH), operations / (of_peak * PEAK))
+def seconds(type_, sequences, moved, operations, share, of_cache):
+    halves = TWO_HALVES if type_ == "fp16i8" or sequences <= 32 else OURS
+    of_peak = LIBRARY if type_ == "fp16" and sequences > MANY else halves
+    return LAUNCH + max(moved / (share * BANDWIDTH), of_cache / CACHE + operations / (of_peak * PEAK))
 
 
 def step(model, type_, sequences, state=4):
     """(launches, bytes, seconds) of all."""
     kinds = launches(model, type_, sequences, state)
     return (sum(n for _, n, *_ in kinds), sum(n * moved for _, n, moved, *_ in kinds),
-            sum(n * seconds(type_, sequences, moved, operations, share) for _, n, moved, operations, share in kinds))
+            sum(n * seconds(type_, sequences, *rest) for _, n, *rest in kinds))
 
 
-def print_launches(model, type_):
-    total = step(model, type_, 1)[2]
+def print_launches(model, type_, sequences):
+    total = step(model, type_, sequences)[2]
     print("| launch | in a step | MB each | us each | of the step |\n|---|---|---|---|---|")
-    for name, n, moved, operations, share in launches(model, type_, 1):
-        taken = seconds(type_, 1, moved, operations, share)
+    for name, n, moved, *rest in launches(model, type_, sequences):
+        taken = seconds(type_, sequences, moved, *rest)
         print(f"| {name} | {n} | {moved / 1e6:.2f} | {1e6 * taken:.1f} | {100 * n * taken / total:.0f} % |")
 
 
@@ -109,8 +135,8 @@ def main(arguments):
         print_models(2 if arguments else 4)
     elif arguments == ["ptxas"]:
         print_registers(sys.stdin)
-    elif len(arguments) == 2 and arguments[0] in MODELS and arguments[1] in BYTES:
-        print_launches(*arguments)
+    elif len(arguments) in (2, 3) and arguments[0] in MODELS and arguments[1] in BYTES:
+        print_launches(*arguments[:2], int(arguments[2]) if len(arguments) == 3 else 1)
     else:
         raise SystemExit(__doc__)
 

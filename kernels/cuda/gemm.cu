@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of many rows of x on tensor cores: f16 and i8 as float16, bf16 and i4 (from sm_80 on) as bfloat16, sums in
-// float32. An estimated 50% of the tensor cores' dense peak from 1,024 rows on, half of that where x has two planes; for 9
-// to 64 rows of f16 and bf16 50 to 70% of the bandwidth: of 16 rows, 20 KB of W are on their way to a block.
+// Products of more than 64 rows of x on tensor cores: f16 and i8 as float16, bf16 and i4 (from sm_80 on) as bfloat16, sums in
+// float32. An estimated 50% of the tensor cores' dense peak from 1,024 rows on, half of that for i8, whose x has two planes.
 //
-// A first launch makes 16-bit numbers of x: one plane, 11 or 8 bits, where they are many rows; for up to 32 rows and for i8 the
-// sum of two planes, 22 or 16 bits. float16 is scaled by a power of two per row, so that its largest number is 2^14 to 2^15:
-// numbers below 2^-29 of it lose bits in one plane, below 2^-18 in two, and none is lost above 2^-40. i8 has x ry there, and
-// its W is q - 128; what that lacks is made up for by sums of x (matvec.cu).
+// A first launch makes 16-bit numbers of x (planes.h): one plane, for i8 the sum of two. i8 has x ry there, and its W is
+// q - 128; what that lacks is made up for by sums of x (matvec.cu).
 //
-// In the second, a block makes a tile of the result: tiles of x and W, 32 along the input, come to shared memory (W of i8 and
-// i4 is widened there) one or two ahead of those that the warps multiply. If tiles are few, the input is in parts whose sums a
-// third launch adds in order.
+// In the second, a block makes a tile of the result: tiles of x and W, 32 along the input, come to shared memory one or two
+// ahead of those that the warps multiply; W of i8 and i4 comes to registers meanwhile and is widened afterwards. If tiles are
+// few, the input is in parts whose sums a third launch adds in order.
 #include <algorithm>
 #include <ranges>
 
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/warp.h"
+#include "kernels/cuda/planes.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/weights.h"
 
@@ -27,12 +24,6 @@ constexpr int kPad = 8;     // after each row of a tile: the 8 rows that ldmatri
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
 // Of a block: its tile, its warps, and how many tiles of x and W shared memory has.
-struct Tiny {
-  static constexpr int rows = 16, columns = 64, warps_down = 1, warps_across = 4, stages = 6;
-};
-struct Small {
-  static constexpr int rows = 32, columns = 64, warps_down = 1, warps_across = 4, stages = 3;
-};
 struct Middle {
   static constexpr int rows = 64, columns = 64, warps_down = 2, warps_across = 2, stages = 3;
 };
@@ -40,33 +31,22 @@ struct Large {
   static constexpr int rows = 128, columns = 128, warps_down = 2, warps_across = 4, stages = 2;
 };
 
+// Of x: i8 has all bits that matter, the others what their type has.
 template <DType type>
-using Number = std::conditional_t<type == DType::f16 || type == DType::i8, __half, __nv_bfloat16>;
-
-template <class T>
-__device__ T narrowed(float x) {
-  if constexpr (std::is_same_v<T, __half>) return __float2half_rn(x);
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) return __float2bfloat16_rn(x);
-}
-__device__ float widened(__half x) { return __half2float(x); }
-__device__ float widened(__nv_bfloat16 x) { return __bfloat162float(x); }
+constexpr int kPlanes = type == DType::i8 ? 2 : 1;
 
 __host__ __device__ int padded(int n_in) { return divided_up(n_in, kDepth) * kDepth; }
 
 // A product's scratch: x as 16-bit numbers [planes, n_row, padded(n_in)], 0 past n_in; then floats [n_row, 4]: what a sum has
 // to be multiplied with, and the three sums of i8; then its Product::sums.
 __host__ __device__ std::int64_t plane_numbers(const Product& p) { return std::int64_t{p.n_row} * padded(p.n_in); }
-__host__ __device__ float* row_facts(const Product& p, int planes) {
-  return reinterpret_cast<float*>(static_cast<std::uint16_t*>(p.scratch) + planes * plane_numbers(p));
-}
-
-__device__ float warp_max(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, lanes));
-  return x;
+template <DType type>
+__host__ __device__ float* row_facts(const Product& p) {
+  return reinterpret_cast<float*>(static_cast<std::uint16_t*>(p.scratch) + kPlanes<type> * plane_numbers(p));
 }
 
 // A block for each row of x.
-template <DType type, int planes>
+template <DType type>
 __global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant__ Products products) {
   using T = Number<type>;
   SHARED_ARRAY(float, of_warp, [kWarps][4]);
@@ -93,14 +73,13 @@ __global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant_
       largest = fmaxf(largest, of_warp[w][0]);
       for (int s = 0; s < 3; ++s) sums[s] += of_warp[w][1 + s];
     }
-    const int exponent = static_cast<int>(__float_as_uint(largest) >> 23) - 127;
-    const int shift = exponent == 128 ? 0 : min(14 - exponent, 120);
-    scale = __uint_as_float(static_cast<unsigned>(127 + shift) << 23);
+    const int shift = float16_shift(largest);
+    scale = power_of_two(shift);
     if (thread < 4) {
-      row_facts(p, planes)[4 * row + thread] = thread == 0   ? __uint_as_float(static_cast<unsigned>(127 - shift) << 23)
-                                               : thread == 1 ? sums[0]
-                                               : thread == 2 ? sums[1]
-                                                             : sums[2];
+      row_facts<type>(p)[4 * row + thread] = thread == 0   ? power_of_two(-shift)
+                                             : thread == 1 ? sums[0]
+                                             : thread == 2 ? sums[1]
+                                                           : sums[2];
     }
   }
   T* const to = static_cast<T*>(p.scratch) + std::int64_t{row} * padded(p.n_in);
@@ -108,94 +87,128 @@ __global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant_
     const float scaled = k < p.n_in ? number(k) * scale : 0.0f;
     const T first = narrowed<T>(scaled);
     to[k] = first;
-    if constexpr (planes == 2) {
-      const float rest = scaled - widened(first);
-      to[k + plane_numbers(p)] = narrowed<T>(rest == rest ? rest : 0.0f);  // an infinity has no rest
+    if constexpr (kPlanes<type> == 2) {
+      to[k + plane_numbers(p)] = narrowed<T>(rest_of(scaled, widened(first)));
     }
   }
 }
 
 // Element [row, column] of the result, from the sum over what was multiplied.
-template <DType type, int planes>
+template <DType type>
 __device__ void finish_sum(const Product& p, int row, int column, float y) {
   if constexpr (std::is_same_v<Number<type>, __half>) {
-    const float* const facts = row_facts(p, planes) + 4 * row;
+    const float* const facts = row_facts<type>(p) + 4 * row;
     y *= facts[0];
     if constexpr (type == DType::i8) y = sum_of_i8(p, column, y, facts[3], facts[2], facts[1]);
   }
   finish(p, row, column, y);
 }
 
-// n of 8 neighbours of W from number `at` on to 16 bytes of shared memory, 0 for those past n. scale: of i4, the first of
-// theirs; one for all or eight.
-template <DType type, bool input_major>
-__device__ void bring_eight(const Product& p, std::int64_t at, int n, const std::uint16_t* scale, Number<type>* to) {
-  using T = Number<type>;
-  const auto* const bytes = static_cast<const char*>(p.w);
-  if (n == 8 && p.aligned) {
-    if constexpr (type == DType::f16 || type == DType::bf16) return cp_async<16>(to, bytes + at * 2);
-    alignas(16) T eight[8];
-    if constexpr (type == DType::i8) {
-      const uint2 q = *reinterpret_cast<const uint2*>(bytes + at);
-      UNROLL for (int i = 0; i < 8; ++i) eight[i] = narrowed<T>(byte_value(i < 4 ? q.x : q.y, i % 4));
-    } else {
-      uint2 q = *reinterpret_cast<const uint2*>(bytes + at / 32 * 16 + at % 16);
-      if (at % 32 >= 16) q.x >>= 4, q.y >>= 4;
-      UNROLL for (int i = 0; i < 8; ++i) {
-        const unsigned word = i < 4 ? q.x : q.y, codes = codes_of(i % 4 < 2 ? word : word >> 16);
-        eight[i] = narrowed<T>(byte_value(codes, i % 2 * 2) * widen_bf16(scale[input_major ? i : 0]));
-      }
-    }
-    *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(eight);
-    return;
-  }
-  for (int i = 0; i < 8; ++i) {
-    if constexpr (type == DType::f16 || type == DType::bf16) {
-      to[i] = i < n ? static_cast<const T*>(p.w)[at + i] : narrowed<T>(0.0f);
-    } else {  // i4 is always aligned
-      to[i] = narrowed<T>(i < n ? number_at<DType::i8>(p.w, at + i) : 0.0f);
-    }
-  }
-}
-
-template <DType type, bool input_major, int planes, class Shape>
+// Tiles of x [planes, rows, kRow] and of W [columns, kRow] or [kDepth, kAcross] in shared memory, in units of eight numbers.
+// f16 and bf16 are copied there; i8 and i4 are on their way to registers while a tile is multiplied, and widened afterwards.
+template <DType type, bool input_major, class Shape>
 struct Tiles {
   using T = Number<type>;
+  static constexpr bool kWidens = type == DType::i8 || type == DType::i4;
   static constexpr int kBlock = 32 * Shape::warps_down * Shape::warps_across;
   static constexpr int kRow = kDepth + kPad, kAcross = Shape::columns + kPad;
-  static constexpr int kX = planes * Shape::rows * kRow;
+  static constexpr int kX = kPlanes<type> * Shape::rows * kRow;
   static constexpr int kW = input_major ? kDepth * kAcross : Shape::columns * kRow;
+  static constexpr int kUnits = kDepth / 8, kUnitsAcross = Shape::columns / 8, kOwn = kDepth * kUnitsAcross / kBlock;
 
-  // The tiles from k on to xs [planes, rows, kRow] and ws [columns, kRow] or [kDepth, kAcross]. Rows and columns that are not
-  // there are copies of the last: what they give is not used.
+  // Eight neighbours of W and where they belong: column and number along the input of the first, of the matrix, and in a tile.
+  struct Unit {
+    int column, k, n, place;  // n: that are there
+    __device__ Unit(const Product& p, int first_column, int first_k, int own) {
+      const int i = static_cast<int>(threadIdx.x) + own * kBlock;
+      const int unit = i % (input_major ? kUnitsAcross : kUnits) * 8, line = i / (input_major ? kUnitsAcross : kUnits);
+      column = first_column + (input_major ? unit : line), k = first_k + (input_major ? line : unit);
+      place = line * (input_major ? kAcross : kRow) + unit;
+      n = column >= p.n_out || k >= p.n_in ? 0 : min(8, input_major ? p.n_out - column : p.n_in - k);
+    }
+    [[nodiscard]] __device__ std::int64_t at(const Product& p) const {
+      return input_major ? std::int64_t{k} * p.n_out + column : std::int64_t{column} * p.n_in + k;
+    }
+  };
+
+  // Those of a thread, of i8 and i4, as they are stored. Of i4 a scale for all, or eight.
+  struct Stored {
+    uint2 q[kWidens ? kOwn : 1];
+    uint4 scales[type == DType::i4 ? kOwn : 1];
+  };
+
+  // From k on to xs and, of f16 and bf16, ws. Rows that are not there are copies of the last: what they give is not used.
   static __device__ void bring(const Product& p, int first_row, int first_column, int k, T* xs, T* ws) {
-    constexpr int kUnits = kDepth / 8, kUnitsAcross = Shape::columns / 8;
-    const int thread = static_cast<int>(threadIdx.x);
     const auto* const x = static_cast<const T*>(p.scratch);
-    for (int i = thread; i < planes * Shape::rows * kUnits; i += kBlock) {
+    for (int i = static_cast<int>(threadIdx.x); i < kPlanes<type> * Shape::rows * kUnits; i += kBlock) {
       const int unit = i % kUnits * 8, line = i / kUnits, plane = line / Shape::rows;
       const int row = min(first_row + line % Shape::rows, p.n_row - 1);
       cp_async<16>(xs + line * kRow + unit, x + plane * plane_numbers(p) + std::int64_t{row} * padded(p.n_in) + k + unit);
     }
-    for (int i = thread; i < kDepth * kUnitsAcross; i += kBlock) {
-      if constexpr (input_major) {
-        const int unit = i % kUnitsAcross * 8, line = i / kUnitsAcross, column = first_column + unit;
-        const int n = k + line < p.n_in ? min(max(p.n_out - column, 0), 8) : 0;
-        const std::uint16_t* const scale = p.scale + std::int64_t{(k + line) / 32} * p.n_out + column;
-        bring_eight<type, true>(p, std::int64_t{k + line} * p.n_out + column, n, scale, ws + line * kAcross + unit);
+    if constexpr (kWidens) return;
+    UNROLL for (int own = 0; own < kOwn; ++own) {
+      const Unit unit(p, first_column, k, own);
+      const T* const from = static_cast<const T*>(p.w) + unit.at(p);
+      T* const to = ws + unit.place;
+      if (unit.n == 8 && p.aligned) {
+        cp_async<16>(to, from);
       } else {
-        const int unit = i % kUnits * 8, line = i / kUnits, column = min(first_column + line, p.n_out - 1);
-        const std::int64_t at = std::int64_t{column} * p.n_in + k + unit;
-        bring_eight<type, false>(p, at, min(max(p.n_in - k - unit, 0), 8), p.scale + at / 32, ws + line * kRow + unit);
+        for (int i = 0; i < 8; ++i) to[i] = i < unit.n ? from[i] : narrowed<T>(0.0f);
       }
+    }
+  }
+
+  static __device__ void load(const Product& p, int first_column, int k, Stored& stored) {
+    UNROLL for (int own = 0; own < kOwn; ++own) {
+      const Unit unit(p, first_column, k, own);
+      const auto* const bytes = static_cast<const std::uint8_t*>(p.w);
+      const std::int64_t at = unit.at(p);
+      uint2& q = stored.q[own];
+      q = {};
+      if constexpr (type == DType::i4) {  // which has all eight or none
+        stored.scales[own] = {};
+        if (unit.n == 0) continue;
+        q = *reinterpret_cast<const uint2*>(bytes + at / 32 * 16 + at % 16);
+        if constexpr (input_major) {
+          stored.scales[own] = *reinterpret_cast<const uint4*>(p.scale + std::int64_t{unit.k / 32} * p.n_out + unit.column);
+        } else {
+          stored.scales[own].x = p.scale[at / 32];
+        }
+      } else if (unit.n == 8 && p.aligned) {
+        q = *reinterpret_cast<const uint2*>(bytes + at);
+      } else {
+        UNROLL for (int i = 0; i < 8; ++i) {
+          if (i < unit.n) (i < 4 ? q.x : q.y) |= static_cast<unsigned>(bytes[at + i]) << 8 * (i % 4);
+        }
+      }
+    }
+  }
+
+  static __device__ void widen(const Product& p, int first_column, int k, const Stored& stored, T* ws) {
+    UNROLL for (int own = 0; own < kOwn; ++own) {
+      const Unit unit(p, first_column, k, own);
+      uint2 q = stored.q[own];
+      alignas(16) T eight[8];
+      if (type == DType::i4 && (input_major ? unit.column : unit.k) % 32 >= 16) q.x >>= 4, q.y >>= 4;
+      UNROLL for (int i = 0; i < 8; ++i) {
+        const unsigned word = i < 4 ? q.x : q.y;
+        if constexpr (type == DType::i8) {
+          eight[i] = narrowed<T>(byte_value(word, i % 4));
+        } else {
+          const float2 scales = pair_of<DType::bf16>(word_of(stored.scales[own], input_major ? i / 2 : 0));
+          const unsigned codes = codes_of(i % 4 < 2 ? word : word >> 16);
+          eight[i] = narrowed<T>(byte_value(codes, i % 2 * 2) * (input_major && i % 2 ? scales.y : scales.x));
+        }
+      }
+      *reinterpret_cast<uint4*>(ws + unit.place) = *reinterpret_cast<const uint4*>(eight);
     }
   }
 };
 
-template <DType type, bool input_major, int planes, class Shape>
+template <DType type, bool input_major, class Shape>
 __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
     gemm_kernel(const __grid_constant__ Products products) {
-  using Tile = Tiles<type, input_major, planes, Shape>;
+  using Tile = Tiles<type, input_major, Shape>;
   using T = Number<type>;
   constexpr int kDown = Shape::rows / Shape::warps_down / 16, kAcross = Shape::columns / Shape::warps_across / 16;
   constexpr int kStages = Shape::stages, kX = Tile::kX, kW = Tile::kW;
@@ -210,14 +223,22 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int my_row = warp / Shape::warps_across * kDown * 16, my_column = warp % Shape::warps_across * kAcross * 16;
 
+  typename Tile::Stored stored;
   const auto bring = [&](int tile) {
     if (tile < n_tile) {
-      Tile::bring(p, first_row, first_column, (first_tile + tile) * kDepth, xs[tile % kStages], ws[tile % kStages]);
+      const int k = (first_tile + tile) * kDepth;
+      Tile::bring(p, first_row, first_column, k, xs[tile % kStages], ws[tile % kStages]);
+      if constexpr (Tile::kWidens) Tile::load(p, first_column, k, stored);
     }
     cp_async_commit();
   };
+  const auto widen = [&](int tile) {
+    if constexpr (Tile::kWidens) {
+      if (tile < n_tile) Tile::widen(p, first_column, (first_tile + tile) * kDepth, stored, ws[tile % kStages]);
+    }
+  };
   float sum[kDown][2 * kAcross][4] = {};
-  for (int tile = 0; tile < kStages - 1; ++tile) bring(tile);
+  for (int tile = 0; tile < kStages - 1; ++tile) bring(tile), widen(tile);
   for (int tile = 0; tile < n_tile; ++tile) {
     cp_async_wait<kStages - 2>();
     __syncthreads();  // also: all are done with the tile that is overwritten now
@@ -225,8 +246,8 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
     const T* const x = xs[tile % kStages];
     const T* const w = ws[tile % kStages];
     UNROLL for (int k = 0; k < kDepth; k += 16) {
-      unsigned a[planes][kDown][4];
-      UNROLL for (int plane = 0; plane < planes; ++plane) {
+      unsigned a[kPlanes<type>][kDown][4];
+      UNROLL for (int plane = 0; plane < kPlanes<type>; ++plane) {
         UNROLL for (int i = 0; i < kDown; ++i) {
           const int line = plane * Shape::rows + my_row + 16 * i + lane % 16;
           ldmatrix<4>(a[plane][i], x + line * Tile::kRow + k + lane / 16 * 8);
@@ -243,11 +264,12 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
         UNROLL for (int half = 0; half < 2; ++half) {
           const unsigned pair[2] = {b[2 * half], b[2 * half + 1]};
           UNROLL for (int i = 0; i < kDown; ++i) {
-            UNROLL for (int plane = 0; plane < planes; ++plane) mma_m16n8k16<T>(sum[i][2 * j + half], a[plane][i], pair);
+            UNROLL for (int plane = 0; plane < kPlanes<type>; ++plane) mma_m16n8k16<T>(sum[i][2 * j + half], a[plane][i], pair);
           }
         }
       }
     }
+    widen(tile + kStages - 1);
   }
 
   float* const part_sums = p.sums + std::int64_t{part} * p.n_row * p.n_out;
@@ -260,7 +282,7 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
         if (n_part > 1) {
           part_sums[std::int64_t{row} * p.n_out + column] = sum[i][j][e];
         } else {
-          finish_sum<type, planes>(p, row, column, sum[i][j][e]);
+          finish_sum<type>(p, row, column, sum[i][j][e]);
         }
       }
     }
@@ -270,7 +292,7 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
 // Of products in parts: a block for each kAdded numbers of a row of the result.
 constexpr int kAdded = 4 * kThreads;
 
-template <DType type, int planes>
+template <DType type>
 __global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_constant__ Products products) {
   const Product& p = product_of(products, static_cast<int>(blockIdx.x));
   const int block = static_cast<int>(blockIdx.x) - p.first_block, across = divided_up(p.n_out, kAdded), row = block / across;
@@ -280,23 +302,16 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_consta
   for (int column = first; column < min(first + kAdded, p.n_out); column += kThreads) {
     float y = 0.0f;
     for (int part = 0; part < p.parts; ++part) y += sums[part * n + column];
-    finish_sum<type, planes>(p, row, column, y);
+    finish_sum<type>(p, row, column, y);
   }
 }
-
-// Up to 32 rows have all bits of x that matter, as sequences that are decoded together shall get the logits they get alone.
-// More are mostly a prompt.
-constexpr int kMostTwoPlanes = 32;
-int planes_for(DType type, std::int64_t n_row) { return type == DType::i8 || n_row <= kMostTwoPlanes ? 2 : 1; }
 
 // So that a launch has some blocks for each of the multiprocessors of a large card.
 constexpr int kManyBlocks = 128, kMostParts = 8, kFewestTiles = 8;
 
 int tile_rows(DType type, std::int64_t n_row, std::int64_t n_out) {
-  if (n_row <= Tiny::rows && (type == DType::f16 || type == DType::bf16)) return Tiny::rows;
-  if (n_row <= Small::rows) return Small::rows;
   const std::int64_t large = (n_row + Large::rows - 1) / Large::rows * ((n_out + Large::columns - 1) / Large::columns);
-  return type == DType::i8 || n_row <= Middle::rows || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
+  return type == DType::i8 || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
 }
 
 std::size_t planes_bytes(const MatMul& op, int planes) {
@@ -322,7 +337,7 @@ unsigned number_blocks(Products& products, const OfProduct& of_product) {
 }
 
 // Products of the same rows share what the first of them has in its scratch; x of i8 depends on the matrix.
-template <DType type, int planes>
+template <DType type>
 void narrow(cudaStream_t stream, Products& products) {
   Products distinct{};
   for (Product& p : all_of(products)) {
@@ -337,42 +352,37 @@ void narrow(cudaStream_t stream, Products& products) {
     }
   }
   const unsigned rows = number_blocks(distinct, [](const Product& p) { return p.n_row; });
-  launch({rows, kThreads, 0, stream}, narrow_kernel<type, planes>, distinct);
+  launch({rows, kThreads, 0, stream}, narrow_kernel<type>, distinct);
 }
 
-template <DType type, int planes>
+template <DType type>
 void add_parts(cudaStream_t stream, Products& products, int fewest_parts) {
   const unsigned blocks = number_blocks(
       products, [&](const Product& p) { return p.parts < fewest_parts ? 0 : p.n_row * divided_up(p.n_out, kAdded); });
-  if (blocks > 0) launch({blocks, kThreads, 0, stream}, add_parts_kernel<type, planes>, products);
+  if (blocks > 0) launch({blocks, kThreads, 0, stream}, add_parts_kernel<type>, products);
 }
 
-template <DType type, bool input_major, int planes, class Shape>
+template <DType type, bool input_major, class Shape>
 void launch_shape(cudaStream_t stream, Products& products) {
   for (Product& p : all_of(products)) {
     p.parts = parts_for(Shape::rows, p.n_row, p.n_out, p.n_in);
-    p.sums = row_facts(p, planes) + 4 * std::int64_t{p.n_row};
+    p.sums = row_facts<type>(p) + 4 * std::int64_t{p.n_row};
   }
-  narrow<type, planes>(stream, products);
+  narrow<type>(stream, products);
   const unsigned tiles = number_blocks(products, [](const Product& p) {
     return divided_up(p.n_row, Shape::rows) * divided_up(p.n_out, Shape::columns) * p.parts;
   });
   constexpr int kBlock = 32 * Shape::warps_down * Shape::warps_across;
-  launch({tiles, kBlock, 0, stream}, gemm_kernel<type, input_major, planes, Shape>, products);
-  add_parts<type, planes>(stream, products, 2);
+  launch({tiles, kBlock, 0, stream}, gemm_kernel<type, input_major, Shape>, products);
+  add_parts<type>(stream, products, 2);
 }
 
 template <DType type, bool input_major>
 void launch_type(cudaStream_t stream, int rows, Products& products) {
-  constexpr int kManyPlanes = type == DType::i8 ? 2 : 1;
-  if constexpr (type == DType::f16 || type == DType::bf16) {
-    if (rows == Tiny::rows) return launch_shape<type, input_major, 2, Tiny>(stream, products);
-  }
-  if (rows == Small::rows) return launch_shape<type, input_major, 2, Small>(stream, products);
   if constexpr (type != DType::i8) {
-    if (rows == Large::rows) return launch_shape<type, input_major, kManyPlanes, Large>(stream, products);
+    if (rows == Large::rows) return launch_shape<type, input_major, Large>(stream, products);
   }
-  launch_shape<type, input_major, kManyPlanes, Middle>(stream, products);
+  launch_shape<type, input_major, Middle>(stream, products);
 }
 
 }  // namespace
@@ -392,7 +402,7 @@ std::size_t gemm_bytes(const MatMul& op) {
   const Matrix& w = op.weight;
   const std::int64_t n_row = op.x.n_row, parts = parts_for(gemm_tile_rows(op), n_row, w.n_out, w.n_in);
   const std::size_t sums = parts > 1 ? static_cast<std::size_t>(parts * n_row * w.n_out) * sizeof(float) : 0;
-  return planes_bytes(op, planes_for(w.type, n_row)) + sums;
+  return planes_bytes(op, w.type == DType::i8 ? kPlanes<DType::i8> : 1) + sums;
 }
 
 void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products) {
@@ -407,11 +417,11 @@ std::size_t gemm_plane_bytes(const MatMul& op) { return planes_bytes(op, 1); }
 int gemm_x_stride(const MatMul& op) { return padded(static_cast<int>(op.weight.n_in)); }
 
 void gemm_narrow(cudaStream_t stream, DType type, Products& products) {
-  type == DType::f16 ? narrow<DType::f16, 1>(stream, products) : narrow<DType::bf16, 1>(stream, products);
+  type == DType::f16 ? narrow<DType::f16>(stream, products) : narrow<DType::bf16>(stream, products);
 }
 
 void gemm_finish(cudaStream_t stream, DType type, Products& products) {
-  type == DType::f16 ? add_parts<DType::f16, 1>(stream, products, 1) : add_parts<DType::bf16, 1>(stream, products, 1);
+  type == DType::f16 ? add_parts<DType::f16>(stream, products, 1) : add_parts<DType::bf16>(stream, products, 1);
 }
 
 }  // namespace rwkv::cuda

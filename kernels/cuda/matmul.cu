@@ -13,34 +13,30 @@
 namespace rwkv::cuda {
 namespace {
 
-// Rows of x whose sums float32 arithmetic makes while W is read. Of f16 and bf16, which need no widening in the way, tensor
-// cores do better from 9 rows on.
-constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfHalf = 8;
+// Rows of x whose sums float32 arithmetic makes while W is read: of more rows tensor cores do, where the card has those of the
+// type. Of as many as a batch of sequences has, one block has all rows.
+constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfTensorCores = 8, kMostRowsOfBatch = 64;
 
-enum class Kernel { matvec, parts, gemm, tiled };
+enum class Kernel { matvec, parts, batch, gemm, tiled };
 
 // What the products of a launch have in common.
 struct Kind {
   Kernel kernel;
   std::optional<DType> type;  // none: any
   bool input_major;
-  std::int64_t rows;  // of x, at most; gemm: of its tiles
+  std::int64_t rows;  // of x, at most; gemm, batch: of its tiles
   bool operator==(const Kind&) const = default;
 };
 
-bool has_many_rows(const MatMul& op) {
-  const DType type = op.weight.type;
-  if (op.x.n_row <= kMostFewRowsOfHalf) return false;
-  return op.x.n_row > kMostFewRows || ((type == DType::f16 || type == DType::bf16) && has_gemm(type));
-}
-
 Kind kind_of(const MatMul& op) {
   const Matrix& w = op.weight;
-  if (has_many_rows(op)) {
-    if (!has_gemm(w.type)) return {Kernel::tiled, w.type, w.input_major, 0};
+  const std::int64_t n_row = op.x.n_row;
+  if (n_row > kMostFewRowsOfTensorCores && has_gemm(w.type)) {
+    if (n_row <= kMostRowsOfBatch) return {Kernel::batch, w.type, w.input_major, gemm_batch_rows(op)};
     return {Kernel::gemm, w.type, w.input_major, gemm_tile_rows(op)};
   }
-  const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(op.x.n_row)));
+  if (n_row > kMostFewRows) return {Kernel::tiled, w.type, w.input_major, 0};
+  const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(n_row)));
   if (w.input_major) return {Kernel::parts, w.type, true, rows};
   return {Kernel::matvec, rows > kMostMixedRows ? std::optional(w.type) : std::nullopt, false, rows};
 }
@@ -51,6 +47,8 @@ void launch_products(cudaStream_t stream, const Kind& kind, Products& products) 
       return matvec(stream, products);
     case Kernel::parts:
       return matvec_parts(stream, *kind.type, products);
+    case Kernel::batch:
+      return gemm_batch(stream, *kind.type, kind.input_major, static_cast<int>(kind.rows), products);
     case Kernel::gemm:
       return gemm(stream, *kind.type, kind.input_major, static_cast<int>(kind.rows), products);
     case Kernel::tiled:
@@ -58,7 +56,10 @@ void launch_products(cudaStream_t stream, const Kind& kind, Products& products) 
   }
 }
 
-std::size_t n_counter(const MatMul& op) { return kind_of(op).kernel == Kernel::parts ? matvec_parts_counters(op) : 0; }
+std::size_t n_counter(const MatMul& op) {
+  const Kernel kernel = kind_of(op).kernel;
+  return kernel == Kernel::parts ? matvec_parts_counters(op) : kernel == Kernel::batch ? gemm_batch_counters(op) : 0;
+}
 
 // The products of a group whose kind is that of the first one left, which are taken from `left`.
 Products take(std::vector<const MatMul*>& left, std::byte*& scratch, unsigned*& counters) {
@@ -91,7 +92,10 @@ Product to_product(const MatMul& op) {
 
 std::size_t scratch_bytes(const MatMul& op) {
   const Kernel kernel = kind_of(op).kernel;
-  const std::size_t bytes = kernel == Kernel::parts ? matvec_parts_bytes(op) : kernel == Kernel::gemm ? gemm_bytes(op) : 0;
+  const std::size_t bytes = kernel == Kernel::parts   ? matvec_parts_bytes(op)
+                            : kernel == Kernel::batch ? gemm_batch_bytes(op)
+                            : kernel == Kernel::gemm  ? gemm_bytes(op)
+                                                      : 0;
   return (bytes + 255) / 256 * 256;
 }
 

@@ -292,9 +292,9 @@ int lanes_for(const Product& p) {
   return lanes;
 }
 
-// More than 8 rows of f16 are for tensor cores.
+// More than 8 rows of f16 and i8 are for tensor cores, which all cards have.
 template <DType type, int rows>
-constexpr int kRowsOf = type == DType::f16&& rows > 8 ? 8 : rows;
+constexpr int kRowsOf = (type == DType::f16 || type == DType::i8) && rows > 8 ? 8 : rows;
 
 template <int rows>
 void launch_rows(cudaStream_t stream, Products& products) {

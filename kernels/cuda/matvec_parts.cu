@@ -10,6 +10,7 @@
 // second-level cache. Registers of one row (sm_90): f16 and bf16 53, i4 54, i8 63, f32 64: four blocks to a multiprocessor.
 #include <algorithm>
 
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/warp.h"
@@ -82,18 +83,6 @@ __device__ void sum_x(const Product& p, const float (&x)[rows], int k, int n_row
   float total = 0.0f;
   for (int w = 0; w < kWarps; ++w) total += of_warp[w][thread];
   to[thread] = total;
-}
-
-// Whether this is the last of n blocks that call it; what the others have written before can be read then, past the first-level
-// cache. The counter is 0 before and afterwards.
-__device__ bool is_last(unsigned* counter, int n) {
-  SHARED_ARRAY(bool, last, [1]);
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last[0] = atomicInc(counter, static_cast<unsigned>(n) - 1) == static_cast<unsigned>(n) - 1;
-  __syncthreads();
-  if (last[0]) __threadfence();
-  return last[0];
 }
 
 template <DType type, int rows>

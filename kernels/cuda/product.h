@@ -22,13 +22,13 @@ struct Product {
   const float *mx, *rx, *my, *ry;
   const std::uint16_t* scale;
   void* scratch;       // what the kernel says
-  unsigned* counters;  // matvec_parts: 0 before and afterwards
-  float* sums;         // gemm: [parts, n_row, n_out]
+  unsigned* counters;  // matvec_parts, gemm_batch: 0 before and afterwards
+  float* sums;         // gemm: [parts, n_row, n_out]; gemm_batch: [tiles of 128 columns, parts, n_row, 128]
   int n_row, n_in, n_out;
   int first_block;
   union {
     int lanes;  // matvec: threads that share a row of W
-    int parts;  // gemm: of the input
+    int parts;  // gemm, gemm_batch: of the input
   };
   Activation activation;
   DType type;
@@ -106,8 +106,8 @@ void with_type(DType type, const Body& body) {
 
 // The launchers of the kernels; products of one type and layout. Each sets first_block.
 
-// Matrices as in a checkpoint, at most 16 rows of x, of f16 8; of at most kMostMixedRows also products of several types, as
-// more would need more registers than most of the types.
+// Matrices as in a checkpoint, at most 16 rows of x, of f16 and i8 8; of at most kMostMixedRows also products of several types,
+// as more would need more registers than most of the types.
 constexpr int kMostMixedRows = 2;
 void matvec(cudaStream_t stream, Products& products);
 
@@ -116,8 +116,15 @@ std::size_t matvec_parts_bytes(const MatMul& op);
 std::size_t matvec_parts_counters(const MatMul& op);
 void matvec_parts(cudaStream_t stream, DType type, Products& products);
 
+// 9 to 64 rows; scratch: of gemm_batch_bytes each, and as many counters. The products of a launch have the same
+// gemm_batch_rows, 16, 32 or 64.
+int gemm_batch_rows(const MatMul& op);
+std::size_t gemm_batch_bytes(const MatMul& op);
+std::size_t gemm_batch_counters(const MatMul& op);
+void gemm_batch(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
+
 // More rows; scratch: of gemm_bytes each. The products of a launch have the same gemm_tile_rows.
-bool has_gemm(DType type);  // on the current device
+bool has_gemm(DType type);  // and gemm_batch, on the current device
 int gemm_tile_rows(const MatMul& op);
 std::size_t gemm_bytes(const MatMul& op);
 void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);

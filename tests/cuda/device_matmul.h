@@ -19,10 +19,7 @@ inline Rounding rounding() {
   cuda::check(cudaGetDevice(&device));
   cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   const bool has_bf16 = major >= 8;
-  return {.most_exact = has_bf16 ? 8 : INT64_MAX,
-          .most_exact_i4 = has_bf16 ? 16 : INT64_MAX,
-          .most_in_steps = 4,
-          .rounds_x_for_f16 = true};
+  return {.most_exact = has_bf16 ? 8 : INT64_MAX, .most_in_steps = 4, .rounds_x_for_f16 = true};
 }
 
 // Copies of the host's arrays on the device, as long as this lives; null stays null.

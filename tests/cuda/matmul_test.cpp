@@ -45,6 +45,16 @@ TEST(CudaMatMul, EqualsPlainLoopsBeyondOneBlock) {
   }
 }
 
+// One block has 16, 32 or 64 rows of x, 128 of W and a part of the input: of 128 numbers or more, of i4 512, in tiles of 32 to
+// 128.
+TEST(CudaMatMul, EqualsPlainLoopsForABatchInParts) {
+  for (const DType type : kTypes) {
+    for (const Shape& s : {Shape{64, 130, 70}, {17, 35, 1056}, {16, 130, 1024}, {34, 20, 560}}) {
+      for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(type, s, layout, 81));
+    }
+  }
+}
+
 // The kernels with large tiles by themselves: products that are large enough for matmul() to choose them take too long here.
 TEST(CudaMatMul, LargeTilesOfTensorCoresEqualPlainLoops) {
   for (const DType type : {DType::f16, DType::bf16, DType::i4}) {
@@ -74,10 +84,13 @@ TEST(CudaMatMul, LargeTilesOfTensorCoresEqualPlainLoops) {
 }
 
 #ifdef CUEMU
+// Also with less shared memory, which cuts the input in more parts.
 TEST(CudaMatMul, EqualsPlainLoopsWithoutTensorCoresForBf16) {
   cuemu::config().sm = 75;
   for (const DType type : kTypes) {
-    for (const Layout layout : kLayouts) expect_plain(type, {35, 66, 42}, layout, 31);
+    for (const Layout layout : kLayouts) {
+      for (const Shape& s : {Shape{35, 66, 42}, {20, 5, 544}}) expect_plain(type, s, layout, 31);
+    }
   }
   cuemu::config().sm = 90;
 }

@@ -9,7 +9,7 @@ namespace {
 
 void expect_product(const KernelTable& table, const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
   const std::int64_t most_exact = table.rounds_x ? 8 : INT64_MAX;
-  expect_product({.most_exact = most_exact, .most_exact_i4 = most_exact, .most_in_steps = 8}, op, w, before);
+  expect_product({.most_exact = most_exact, .most_in_steps = 8}, op, w, before);
 }
 
 using MatMulKernel = EveryInstructionSet;

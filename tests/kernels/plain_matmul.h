@@ -114,14 +114,12 @@ inline double activated(Activation activation, double y) {
 
 // How a device rounds x and W: see MatMul in kernels.h.
 struct Rounding {
-  std::int64_t most_exact = INT64_MAX;  // rows of x up to which bf16 is not rounded
-  std::int64_t most_exact_i4 = INT64_MAX;
-  std::int64_t most_in_steps = 0;  // rows of x up to which that of i4 is
-  bool rounds_x_for_f16 = false;   // to 11 bits, more than 32 rows
+  std::int64_t most_exact = INT64_MAX;  // rows of x up to which bf16 and i4 are not rounded
+  std::int64_t most_in_steps = 0;       // rows of x up to which that of i4 is
+  bool rounds_x_for_f16 = false;        // to 11 bits, more than 32 rows
 
   [[nodiscard]] bool applies_to(const MatMul& op) const {
-    return (op.weight.type == DType::bf16 && op.x.n_row > most_exact) ||
-           (op.weight.type == DType::i4 && op.x.n_row > most_exact_i4);
+    return (op.weight.type == DType::bf16 || op.weight.type == DType::i4) && op.x.n_row > most_exact;
   }
   // x and W as they are multiplied.
   [[nodiscard]] float x(const MatMul& op, float x) const {
