@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/cuda/code.h"
 #include "kernels/cuda/copy_queue.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/sample.h"
@@ -27,11 +28,21 @@ std::string name_of(int ordinal) {
   return name;
 }
 
+// That this build has kernels for the current device, which has this name.
+void require_code(const std::string& name) {
+  try {
+    static_cast<void>(code_capability());
+  } catch (const DeviceError& error) {
+    throw DeviceError(name + ": " + error.what());
+  }
+}
+
 }  // namespace
 
 CudaDevice::CudaDevice(int ordinal, int threads)
     : ordinal_(ordinal), name_(name_of(ordinal)), pool_(threads > 0 ? threads : cpu::usable_cores()) {
   const CurrentDevice current(ordinal_);
+  require_code(name_);
   on_card_ = std::make_unique<OnCard>();
 }
 

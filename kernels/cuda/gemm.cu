@@ -389,11 +389,7 @@ void launch_type(cudaStream_t stream, int rows, Products& products) {
 
 bool has_gemm(DType type) {
   if (type == DType::f32) return false;
-  if (type == DType::f16 || type == DType::i8) return true;
-  int device = 0, major = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return major >= 8;
+  return type == DType::f16 || type == DType::i8 || code_capability() >= 80;
 }
 
 int gemm_tile_rows(const MatMul& op) { return tile_rows(op.weight.type, op.x.n_row, op.weight.n_out); }

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/code.h"
 
 namespace rwkv::cuda {
 
@@ -22,13 +23,8 @@ struct LaunchConfig {
   std::source_location where = std::source_location::current();
 };
 
-// Whether the current device can do that.
-inline bool can_overlap() {
-  int device = 0, major = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return major >= 9;
-}
+// Whether kernels on the current device can do that. Code for older cards has no instruction that waits, whatever the device.
+inline bool can_overlap() { return code_capability() >= 90; }
 
 // launch({grid, block}, kernel<64>, arguments...): arguments are converted to the kernel's parameters.
 template <class... Parameters, class... Arguments>

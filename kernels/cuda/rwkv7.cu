@@ -266,6 +266,7 @@ int n_multiprocessor() {
 // sm_80, 90, 100, 103: 4 times float32's rate or more. Other cards multiply tf32, of which float32 takes three, no faster than
 // float32 itself.
 bool has_fast_tf32() {
+  if (code_capability() < 80) return false;
   int device = 0, major = 0, minor = 0;
   check(cudaGetDevice(&device));
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda/device_array.h"
+#include "kernels/cuda/code.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/plain_matmul.h"
 
@@ -15,10 +16,7 @@ namespace rwkv::test {
 
 // kernels/cuda/matmul.cu, gemm.cu and digits.h
 inline Rounding rounding() {
-  int device = 0, major = 0;
-  cuda::check(cudaGetDevice(&device));
-  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  const bool has_bf16 = major >= 8;
+  const bool has_bf16 = cuda::code_capability() >= 80;
   return {.most_exact = has_bf16 ? 8 : INT64_MAX, .most_in_steps = 4, .rounds_x_for_f16 = true};
 }
 

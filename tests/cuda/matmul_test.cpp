@@ -2,6 +2,9 @@
 // The products of CUDA against double-precision loops over the stored numbers.
 #include "kernels/cuda/matmul.h"
 
+#include <climits>
+#include <thread>
+
 #include "cuda/device_matmul.h"
 #include "kernels/cuda/product.h"
 
@@ -93,6 +96,15 @@ TEST(CudaMatMul, EqualsPlainLoopsWithoutTensorCoresForBf16) {
     }
   }
   cuemu::config().sm = 90;
+}
+
+// The card has them, but not the code of a build for older ones.
+TEST(CudaMatMul, EqualsPlainLoopsWithCodeWithoutTensorCoresForBf16) {
+  cuemu::config().code = 75;
+  std::thread([] {
+    for (const DType type : kTypes) expect_plain(type, {35, 66, 42}, kOutputMajor, 31);
+  }).join();
+  cuemu::config().code = INT_MAX;
 }
 #endif
 

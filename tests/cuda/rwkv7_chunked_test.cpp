@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // WKV of RWKV-7 in chunks of 16 tokens: against double-precision loops, and with the kernel that takes token after token.
 #include <algorithm>
+#include <climits>
 #include <cmath>
+#include <thread>
 
 #include "cuda/device_wkv7.h"
 #include "cuemu/conformance/conformance.h"
@@ -170,6 +172,12 @@ TEST(CudaChunkedWkvLaunch, IsOfCardsWithFastTf32) {
     EXPECT_EQ(takes_chunks(64, 32), capability == 80 || capability == 90 || capability == 100) << capability;
   }
   cuemu::config().sm = 90;
+}
+
+TEST(CudaChunkedWkvLaunch, IsOfCodeWithTf32) {
+  cuemu::config().code = 75;
+  std::thread([] { EXPECT_FALSE(takes_chunks(64, 32)); }).join();
+  cuemu::config().code = INT_MAX;
 }
 #endif
 

@@ -35,6 +35,7 @@ extern unsigned current_lane;
 [[nodiscard]] inline unsigned lane() { return current_lane; }
 // How many threads of the block passed true.
 unsigned barrier(bool predicate, const Where& where);
+int code_sm();  // compute capability that the kernels which run were compiled for
 void require_sm(int sm, const char* what, const Where& where);
 void wait_for_previous_kernel();
 // Orders memory between all that call it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a test can set and ask of the emulator. Tests of kernels need none of it: they use the CUDA runtime's own functions.
 #pragma once
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,6 +17,7 @@ struct Config {
   int n_device = 2;
   bool peer_access = true;                           // whether devices can access each other's memory
   int sm = 90;                                       // compute capability, 75 for 7.5
+  int code = INT_MAX;                                // what kernels were compiled for if that is less; 0: nothing that runs
   std::size_t device_memory = std::size_t{8} << 30;  // bytes of each device
   std::int64_t allocations_left = INT64_MAX;         // cudaMalloc fails after so many; making a graph ready takes two
 };

@@ -397,10 +397,14 @@ void sync_warp(unsigned mask, const Where& where) {
 }
 
 void require_sm(int sm, const char* what, const Where& where) {
-  if (config().sm < sm) fail(std::string(what) + " needs sm_" + std::to_string(sm), where);
+  if (code_sm() < sm) fail(std::string(what) + " needs sm_" + std::to_string(sm), where);
 }
 
+int code_sm() { return std::min(config().sm, config().code); }
+
+// Code for older cards has no such instruction.
 void wait_for_previous_kernel() {
+  if (code_sm() < 90) return;
   sanitizer::acquire(stream_orders->start);
   current->waited = true;
 }

@@ -181,7 +181,7 @@ __global__ void add_one(const int* in, int* out) {
 }
 
 TEST(Block, OverlappingKernelsWaitForEachOther) {
-  const bool overlap = sm() >= 90;
+  const bool overlap = cuda::can_overlap();
   const Stream stream;
   const DeviceArray<int> a(std::vector<int>(64, 5)), b(64);
   for (int i = 0; i < 3; ++i) {

@@ -15,14 +15,8 @@ inline constexpr unsigned kAll = 0xffffffffu;
 using cuda::check;
 using cuda::launch;
 
-// 75 for compute capability 7.5, of the current device.
-inline int sm() {
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-  return 10 * major + minor;
-}
+// 75 for compute capability 7.5, of the code that the current device runs.
+inline int sm() { return cuda::code_capability(); }
 
 // What a kernel that takes an array alone writes into n elements, with blocks of `threads`.
 template <class T>

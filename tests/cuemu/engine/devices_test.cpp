@@ -37,6 +37,16 @@ TEST_F(CudaMachine, CardsOlderThanTheBinarysCodeAreRefused) {
             std::string::npos);
 }
 
+TEST_F(CudaMachine, CardsThatTheBuildHasNoCodeForAreRefused) {
+  cuemu::config().code = 0;
+  std::thread([] {  // which has asked for no card's code yet
+    EXPECT_NE(error_of<DeviceError>("cuda fp16").find("cuda:0 (Emulated GPU, sm_90): this build has no kernels for the card ("),
+              std::string::npos);
+    EXPECT_NE(list_devices().at(1).find("this build has no kernels for the card"), std::string::npos);
+  })
+      .join();
+}
+
 TEST_F(CudaMachine, VersionsWithoutKernelsAreRefusedByNameAndAutoTakesTheCpu) {
   for (const VersionModel& model : kVersionModels) {
     const std::string expected =

@@ -38,6 +38,15 @@ TEST_F(Emulator, RefusesWhatTheComputeCapabilityDoesNotHave) {
   cudaGetLastError();
 }
 
+TEST_F(Emulator, RefusesWhatTheCodeDoesNotHaveOnAnyCard) {
+  cuemu::config().code = 75;
+  const DeviceArray<float> p(32);
+  EXPECT_TRUE(contains(report_of([&] { launch({1, 32}, brain_floats, p.data()); }), planted("brain floats")));
+  cuemu::config().code = 0;
+  EXPECT_THROW(launch({1, 32}, fill, p.data()), DeviceError);
+  cudaGetLastError();
+}
+
 TEST_F(Emulator, RunsOutOfMemoryWhereTheTestSays) {
   cuemu::config().device_memory = 4096;
   std::size_t free = 0, total = 0;

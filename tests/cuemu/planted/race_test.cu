@@ -144,6 +144,15 @@ TEST(PlantedRace, OverlappingKernelThatDoesNotWait) {
   EXPECT_TRUE(contains(report, "ends without wait_for_previous_kernel()"));
 }
 
+// Code for sm_80 cannot wait, though the card can overlap.
+TEST(PlantedRace, OverlappingKernelOfCodeForAnOlderCard) {
+  const DeviceArray<float> p(32);
+  cuemu::config().code = 80;
+  const std::string report = report_of([&] { launch({1, 32, 0, nullptr, true}, produce, p.data()); });
+  cuemu::config().code = INT_MAX;
+  EXPECT_TRUE(contains(report, "ends without wait_for_previous_kernel()"));
+}
+
 // Weights that were on the device before may be read early.
 TEST(PlantedRace, NoneWhenAnOverlappingKernelReadsOldMemoryEarly) {
   const DeviceArray<float> old(std::vector<float>(32, 3.0f)), p(32), q(32);

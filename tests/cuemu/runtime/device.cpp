@@ -66,6 +66,8 @@ constexpr ErrorText kErrors[] = {
     {cudaErrorPeerAccessAlreadyEnabled, "cudaErrorPeerAccessAlreadyEnabled", "peer access is already enabled"},
     {cudaErrorPeerAccessNotEnabled, "cudaErrorPeerAccessNotEnabled", "peer access has not been enabled"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
+     "no kernel image is available for execution on the device"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
@@ -233,6 +235,16 @@ cudaError_t cudaDeviceSynchronize() {
   return call([] {
     if (wait_refused_by_capture()) return cudaErrorStreamCaptureUnsupported;
     synchronise_device(current_device_number());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  return call([=] {
+    if (config().code == 0) return cudaErrorNoKernelImageForDevice;
+    *attributes = {};
+    attributes->binaryVersion = config().sm;
+    attributes->ptxVersion = code_sm();
     return cudaSuccess;
   });
 }

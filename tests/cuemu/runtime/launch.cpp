@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kSharedWithoutAttribute = 48 << 10;
 
 cudaError_t check_shape(const Launch& launch, const void* kernel) {
+  if (config().code == 0) return cudaErrorNoKernelImageForDevice;
   const dim3 &g = launch.grid, &b = launch.block;
   if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 1024 || b.y > 1024 || b.z > 64 || b.x * b.y * b.z > 1024 || g.x == 0 ||
       g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535) {
