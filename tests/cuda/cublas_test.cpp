@@ -191,6 +191,7 @@ TEST(CudaCublas, ReplayOfAGraphIsBitEqual) {
     cuda::matmul(stream, scratch, {&op, 1}, &cublas);
     const auto eager = out.values();
     cuda::check(cudaMemcpy(out.data(), before.data(), before.size() * sizeof(float), cudaMemcpyHostToDevice));
+    cuda::check(cudaDeviceSynchronize());  // the stream does not wait for the copy
     const auto [graph, n_captured] = captured();
     EXPECT_EQ(n_captured, 1);
     cudaGraphExec_t replay = nullptr;

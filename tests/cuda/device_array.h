@@ -16,6 +16,7 @@ class DeviceArray {
   explicit DeviceArray(std::int64_t n) : n_(n) { cuda::check(cudaMalloc(&memory_, n * sizeof(T))); }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(static_cast<std::int64_t>(values.size())) {
     cuda::check(cudaMemcpy(memory_, values.data(), n_ * sizeof(T), cudaMemcpyHostToDevice));
+    cuda::check(cudaStreamSynchronize(nullptr));  // the copy may be on its way still, and not all streams wait for this one
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;

@@ -177,6 +177,23 @@ TEST(PlantedRace, StreamsWithoutAnEvent) {
       "race_test.cu", "race_test.cu");
 }
 
+// Pageable memory has been read when cudaMemcpy returns, but it need not have arrived.
+TEST(PlantedRace, ACopyThatAStreamDoesNotWaitFor) {
+  const Stream stream(cudaStreamNonBlocking);
+  const std::vector<float> host(32, 2.0f);
+  const DeviceArray<float> p(std::vector<float>(32, 1.0f)), q(std::vector<float>(32, 0.0f));
+  const auto work = [&] {
+    check(cudaMemcpy(p.data(), host.data(), 128, cudaMemcpyHostToDevice));
+    launch({1, 32, 0, stream}, take, p.data(), q.data());
+    check(cudaStreamSynchronize(stream));
+  };
+  expect_race(work, "memcpy", "race_test.cu");
+  if (kTsan) return;
+  work();
+  EXPECT_EQ(q.values()[31], 1.0f);
+  EXPECT_EQ(p.values()[31], 2.0f);
+}
+
 TEST(PlantedRace, ACopyBetweenDevicesWithoutAnEvent) {
   const Stream here(cudaStreamNonBlocking);
   const DeviceArray<float> p(std::vector<float>(32, 0.0f));

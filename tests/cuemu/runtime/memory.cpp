@@ -102,7 +102,8 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   if (stream.capture == nullptr) {
     ++(target == Place::device ? source == Place::device ? counts().copies : counts().uploads : counts().downloads);
   }
-  if (source == Place::pageable) {  // is read now; all other memory when the stream comes to it
+  if (source == Place::pageable) {        // is read now; all other memory when the stream comes to it
+    if (host_waits) synchronise(stream);  // for what was asked for before, not for this copy
     const auto staged = std::make_shared<std::vector<unsigned char>>(bytes);
     std::memcpy(staged->data(), from, bytes);
     if (const auto error = push(stream, task([=] { std::memcpy(to, staged->data(), bytes); }))) return error;
@@ -110,7 +111,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
     return error;
   }
   const bool within_device = target == Place::device && source == Place::device;
-  if (target == Place::pageable || (host_waits && !within_device)) synchronise(stream);
+  if (target == Place::pageable || (host_waits && !within_device && source != Place::pageable)) synchronise(stream);
   return cudaSuccess;
 }
 
