@@ -22,12 +22,15 @@ TEST(CudaLimits, ArePositiveAtEveryCall) {
 
 TEST(CudaLimits, GiveTheirMemoryBack) {
   const cuda::CudaDevice device(0, 1);
+  static_cast<void>(cuda::limit_reader(0)());  // code of kernels, once loaded, stays
   const std::int64_t before = device.available_memory();
+  std::int64_t taken = 0;
   {
     const auto read = cuda::limit_reader(0);
-    EXPECT_LT(device.available_memory(), before);
+    taken = before - device.available_memory();
+    EXPECT_GT(taken, 0);
   }
-  EXPECT_GE(device.available_memory(), before - (std::int64_t{1} << 20));  // what the runtime keeps
+  EXPECT_LE(before - device.available_memory(), taken / 8);  // drivers and cuBLAS keep some
 }
 
 }  // namespace

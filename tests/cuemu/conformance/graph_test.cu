@@ -137,7 +137,7 @@ TEST(Graphs, TheThreadThatBeganACaptureEndsIt) {
 
 TEST(Graphs, CapturesNeedAStreamAndAnEnd) {
   cudaGraph_t graph = nullptr;
-  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal), cudaErrorStreamCaptureUnsupported);
+  EXPECT_NE(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal), cudaSuccess);
   const Stream stream;
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorIllegalState);
   cudaGetLastError();
