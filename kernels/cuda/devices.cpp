@@ -6,8 +6,9 @@
 namespace rwkv::cuda {
 namespace {
 
-// The oldest driver for this runtime: NVIDIA's "CUDA Compatibility", minor version compatibility.
-constexpr const char* kOldestDriver = CUDART_VERSION >= 13000 ? "580" : "525";
+// The oldest driver for this runtime: NVIDIA's "CUDA Compatibility", minor version compatibility. Of CUDA 12 from 525 on, but
+// older ones than 550 cannot read code that is compressed as ours is.
+constexpr const char* kOldestDriver = CUDART_VERSION >= 13000 ? "580" : "550";
 
 }  // namespace
 
