@@ -21,7 +21,12 @@ build() {
   cmake --build build/gpu --target cuda_tests cuda_engine_tests rwkv-bench
 }
 
-card() { nvidia-smi --id=0 --query-gpu="$1" --format=csv,noheader; }
+# The first card that CUDA has, which by itself counts the fastest first.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+card() {
+  local first=${CUDA_VISIBLE_DEVICES:-0}
+  nvidia-smi --id="${first%%,*}" --query-gpu="$1" --format=csv,noheader
+}
 
 case ${1:-} in
   --build) build "${2:?--build needs the architecture: 90 for sm_90}"; exit ;;

@@ -32,11 +32,25 @@ class Steps(Case):
 
     def test_what_takes_too_long_and_what_comes_after_the_end_is_cut(self):
         programs = [("good", "", 60), ("slow", "import time; time.sleep(60)", 2), ("bad", "exit('why')", 60)]
-        steps = [gpu_check.Step("tests", name, [sys.executable, "-c", text], seconds) for name, text, seconds in programs]
+        steps = [gpu_check.Step("sanitizer", name, [sys.executable, "-c", text], seconds) for name, text, seconds in programs]
         records = list(gpu_check.run(steps, time.monotonic() + 100))
         self.assertEqual([record["result"] for record in records], ["passed", "cut", "failed"])
         self.assertIn("why", records[2]["output"])
         self.assertEqual([record["result"] for record in gpu_check.run(steps, time.monotonic())], ["cut"] * 3)
+
+    def test_tests_that_hang_have_failed_at_the_one_that_runs(self):
+        hang = [sys.executable, "-c", "import time; print('[ RUN ] A.b', flush=True); time.sleep(60)"]
+        for seconds, left, result in ((2, 100, "failed"), (60, 2, "cut")):
+            record, = gpu_check.run([gpu_check.Step("tests", "hangs", hang, seconds)], time.monotonic() + left)
+            self.assertEqual(record["result"], result)
+        record, = gpu_check.run([gpu_check.Step("tests", "hangs", hang, 2)], time.monotonic() + 100)
+        self.assertEqual(record["output"], "[ RUN ] A.b\nno end after 2 s")
+
+    def test_models_that_a_card_has_no_memory_for_are_skipped(self):
+        for kind, result in (("speed", "skipped"), ("tests", "failed")):
+            step = gpu_check.Step(kind, "large", [sys.executable, "-c", "import sys; print('needs 9 MiB'); sys.exit(4)"], 60)
+            record, = gpu_check.run([step], time.monotonic() + 100)
+            self.assertEqual((record["result"], record["output"]), (result, "needs 9 MiB\n"))
 
     def test_failures_are_taken_from_the_output_of_googletest(self):
         cases = [{"classname": "A", "name": name, **more} for name, more in (
