@@ -106,6 +106,14 @@ class StatesBefore {
   std::vector<Random> random_;  // of the samplers
 };
 
+// A state of another model of the same weights is made and copied by that one's devices, which this model's do not wait for.
+void wait_for_others(std::span<State::Impl* const> states, const StateLayout& own) {
+  for (const State::Impl* state : states) {
+    if (state->layout.get() == &own) continue;
+    for (const auto& device : state->layout->devices) device->synchronize();
+  }
+}
+
 void require_own_samplers(std::span<const Sequence> batch) {
   std::vector<const Sampler*> samplers;
   for (const Sequence& sequence : batch) {
@@ -192,6 +200,7 @@ void Model::run(std::span<const Sequence> batch, const KeptLogits& kept, const P
   }
   require_own_samplers(batch);
   const StatesInUse in_use(states);
+  wait_for_others(states, *impl_->state_layout);
   if (!poll || n_tokens * weight_bytes() < kShortCall) {
     impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
   } else if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
@@ -199,9 +208,11 @@ void Model::run(std::span<const Sequence> batch, const KeptLogits& kept, const P
     impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
   } else {
     const StatesBefore before(batch, states);
+    wait_for_others(states, *impl_->state_layout);  // for the copies
     try {
       impl_->run_rounds(batch, states, kept, polled_rows(config(), impl_->round_rows()), poll);
     } catch (...) {
+      for (const auto& device : impl_->devices) device->synchronize();
       before.restore();
       throw;
     }

@@ -43,6 +43,28 @@ TEST_P(CudaState, CopiesAreIndependentAndEqualUntilTheyAreUsed) {
   EXPECT_FALSE(a == b);
 }
 
+// What was asked of the state's device, its values and copies of it, is done on another stream than this model's.
+TEST_P(CudaState, IsUsedByAnotherModelOfTheSameWeights) {
+  const Model model = load("cuda fp32"), other = load("cuda fp32");
+  const std::span<const Token> text = std::span(tokens).first(9);
+  State alone = model.new_state(), state = model.new_state();
+  const auto found = feed(other, state, text, {4});
+  EXPECT_EQ(found, feed(model, alone, text, {4}));
+  EXPECT_EQ(state, alone);
+  State copy = state;
+  const auto of_copy = feed(other, copy, text, {1});
+  EXPECT_EQ(of_copy, feed(model, alone, text, {1}));
+  const std::vector<Token> long_text(300, 7);  // so long that it is polled
+  const State before = state;
+  int left = 5;
+  const auto poll = [&] {
+    if (left-- == 0) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(other.forward(long_text, state, {}, poll), std::runtime_error);
+  EXPECT_EQ(left, -1);
+  EXPECT_EQ(state, before);
+}
+
 TEST_P(CudaState, SaysThatItsArraysCannotBeViewedWhereTheyLie) {
   const Model model = load("cuda fp32");
   EXPECT_THROW(static_cast<void>(model.new_state().views()), DeviceError);
