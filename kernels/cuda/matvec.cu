@@ -7,9 +7,9 @@
 // neighbouring quads. i8 has x times ry there, and three sums of x make up for what its numbers lack (kernels/tensor.h):
 //   y[m] = rx[m] (sum_n x ry (q - 128) + 128.5 sum_n x ry) + sum_n x my + mx[m] sum_n x
 //
-// Bytes moved: W once, x once per block from the second-level cache. Registers of one row of x (sm_90): f32 39, f16 and bf16
-// 56, i8 75, i4 79, products of several types 79: all have three blocks or more to a multiprocessor, 8 KB of W each on the way
-// while the kernel in front ends.
+// Bytes moved: W once, x once per block from the second-level cache. Registers of one row of x (sm_90): f32 43, f16 and bf16
+// 64, i8 78, i4 80, products of several types 80: all have three blocks or more to a multiprocessor, 16 KB of W each (f32 8) on
+// the way while the kernel in front ends.
 //
 // Up to 4 rows of x with i4 are multiplied in integers (digits.h): 3.3 instructions a weight for 1 row instead of 6.2, of which
 // an H200 can issue 3.9 while it reads one.
@@ -62,6 +62,12 @@ template <DType type, int rows>
 constexpr int kBlocks = rows > 8 || (type == DType::i4 && rows > 4) ? 1
                         : rows > 2                                  ? 2
                                                                     : 3;
+
+// Vectors of a row of W on their way to a thread. Few rows of x are multiplied so fast that one, asked for when the last is
+// done with, leaves the memory idle. In a whole chunk a thread has a multiple of them: two are for kernels whose chunks have 64
+// vectors or more. Two rows of i4 have no registers left for a second one.
+template <DType type, int rows>
+constexpr int kOnTheWay = rows > 2 || (type == DType::i4 && rows > 1) ? 1 : 2;
 
 struct Sums {
   float x = 0.0f, my = 0.0f, ry = 0.0f;  // of x, x my, x ry
@@ -127,19 +133,32 @@ __device__ void multiply(const uint4 (&raw)[columns], const float (&scale)[colum
   }
 }
 
-// The vectors of a thread for its rows of W, and where the next ones are.
+// One vector of each of a thread's rows of W.
 template <DType type, int columns>
-struct Stream {
+struct Vectors {
+  uint4 raw[columns];
+  float scales[columns];  // i4
+};
+
+// A thread's rows of W.
+template <DType type, int columns>
+struct RowsOfW {
   const char* row[columns];             // null past the last row of W
   const std::uint16_t* scale[columns];  // i4
-  uint4 raw[columns];
-  float scales[columns];
 
-  __device__ void load(int v) {
+  __device__ RowsOfW(const Product& p, int column) : row{}, scale{} {
+    UNROLL for (int c = 0; c < columns; ++c) {
+      if (column + c >= p.n_out) continue;
+      const std::int64_t at = std::int64_t{column + c} * p.n_in / kVector<type>;
+      row[c] = static_cast<const char*>(p.w) + at * 16;
+      scale[c] = p.scale + at;
+    }
+  }
+  __device__ void load(int v, Vectors<type, columns>& to) const {
     UNROLL for (int c = 0; c < columns; ++c) {
       if (!row[c]) continue;
-      raw[c] = __ldcs(reinterpret_cast<const uint4*>(row[c]) + v);
-      if constexpr (type == DType::i4) scales[c] = widen_bf16(__ldg(scale[c] + v));
+      to.raw[c] = __ldcs(reinterpret_cast<const uint4*>(row[c]) + v);
+      if constexpr (type == DType::i4) to.scales[c] = widen_bf16(__ldg(scale[c] + v));
     }
   }
 };
@@ -162,7 +181,8 @@ union SharedOfAny {
 
 template <DType type, int rows>
 __device__ void multiply_block(const Product& p, Shared<type, rows>& shared) {
-  constexpr int kAtOnce = kChunk<rows>, kCols = kColumns<type, rows>, kVec = kVector<type>;
+  constexpr int kAtOnce = kChunk<rows>, kCols = kColumns<type, rows>, kVec = kVector<type>, kAhead = kOnTheWay<type, rows>;
+  static_assert(kAhead == 1 || kAtOnce / kVec % (32 * kAhead) == 0);
   auto& [xs, part] = shared;
   const int thread = static_cast<int>(threadIdx.x), lanes = p.lanes, lane = thread % lanes;
   const int n_team = kThreads / lanes, first = (static_cast<int>(blockIdx.x) - p.first_block) * n_team * kCols;
@@ -170,15 +190,12 @@ __device__ void multiply_block(const Product& p, Shared<type, rows>& shared) {
   float sum[rows][kCols] = {};
   Sums sums[kOwn<rows>];
   if (p.aligned) {
-    Stream<type, kCols> now{};
-    UNROLL for (int c = 0; c < kCols; ++c) {
-      if (column + c >= p.n_out) continue;
-      const std::int64_t at = std::int64_t{column + c} * p.n_in / kVec;
-      now.row[c] = static_cast<const char*>(p.w) + at * 16;
-      now.scale[c] = p.scale + at;
-    }
+    const RowsOfW<type, kCols> w(p, column);
     const int n_vector = p.n_in / kVec;
-    if (lane < n_vector) now.load(lane);  // before the kernel that makes x has ended
+    Vectors<type, kCols> ahead[kAhead] = {};
+    UNROLL for (int a = 0; a < kAhead; ++a) {  // before the kernel that makes x has ended
+      if (lane + a * lanes < n_vector) w.load(lane + a * lanes, ahead[a]);
+    }
     take_over();
     for (int v0 = 0; v0 < n_vector; v0 += kAtOnce / kVec) {
       const int n = min(n_vector - v0, kAtOnce / kVec);
@@ -189,15 +206,16 @@ __device__ void multiply_block(const Product& p, Shared<type, rows>& shared) {
         bring<type, rows, true>(p, v0 * kVec, n * kVec, xs, sums);
       }
       __syncthreads();
-      for (int v = lane; v < n; v += lanes) {
-        const Stream<type, kCols> these = now;
-        // The next chunk begins anew, with this thread's lane.
-        const int next = v + lanes < n ? v0 + v + lanes : v0 + n + lane;
-        if (next < n_vector) now.load(next);
-        if constexpr (kInDigits<type, rows>) {
-          DigitsOf<rows>::multiply(these.raw, these.scales, xs, v, sum);
-        } else {
-          multiply<type, rows, kCols>(these.raw, these.scales, xs + 4 * v, sum);
+      for (int first_v = lane; first_v < n; first_v += kAhead * lanes) {
+        UNROLL for (int a = 0; a < kAhead; ++a) {
+          const int v = first_v + a * lanes, next = v0 + v + kAhead * lanes;
+          if (v >= n) continue;
+          if constexpr (kInDigits<type, rows>) {
+            DigitsOf<rows>::multiply(ahead[a].raw, ahead[a].scales, xs, v, sum);
+          } else {
+            multiply<type, rows, kCols>(ahead[a].raw, ahead[a].scales, xs + 4 * v, sum);
+          }
+          if (next < n_vector) w.load(next, ahead[a]);
         }
       }
     }

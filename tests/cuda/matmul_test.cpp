@@ -39,10 +39,17 @@ TEST(CudaMatMul, EqualsPlainLoopsForEveryTypeAndSize) {
 }
 
 // Blocks are of 64 rows of x or 512 of W, chunks of 16 rows of x have 512 numbers, of 2 rows 2,048; parts of W^T have 256 rows,
-// those of tensor cores as many or more.
+// those of tensor cores as many or more. Of 1 and 2 rows of x a thread has two vectors of W on their way.
 TEST(CudaMatMul, EqualsPlainLoopsBeyondOneBlock) {
   for (const DType type : kTypes) {
-    for (const Shape& s : {Shape{33, 66, 544}, {70, 65, 41}, {16, 5, 520}, {13, 70, 330}, {1, 520, 264}, {2, 5, 2056}}) {
+    for (const Shape& s : {Shape{33, 66, 544},
+                           {70, 65, 41},
+                           {16, 5, 520},
+                           {13, 70, 330},
+                           {1, 520, 264},
+                           {2, 5, 2056},
+                           {1, 3, 8464},
+                           {2, 3, 4208}}) {
       for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(type, s, layout, 21));
     }
   }
