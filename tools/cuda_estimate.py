@@ -3,6 +3,7 @@
 
   python3 tools/cuda_estimate.py                                       each model, type and number of sequences
   python3 tools/cuda_estimate.py --fp16-state                          with S in float16
+  python3 tools/cuda_estimate.py --prompts                             prompts of 1,024 tokens
   python3 tools/cuda_estimate.py v7-1.5b fp16 32                       each launch of a step of 32 sequences (of one without the number)
   nvcc ... -Xptxas -v ... 2>&1 | python3 tools/cuda_estimate.py ptxas  registers and occupancy of each kernel
 
@@ -22,6 +23,10 @@ SPARSE = 0.65  # of it, too: rows here and there
 # types of up to 32 rows.
 LIBRARY, OURS, TWO_HALVES = 0.80, 0.50, 0.25
 LAUNCH = 1.2e-6  # seconds between launches of a graph: the first bytes' latency and the slowest block
+MULTIPROCESSORS, CLOCK = 132, 1.765e9  # of an H200
+# Of WKV in chunks (kernels/cuda/rwkv7_chunked.cu): rows of S that a block has, one to a multiprocessor, and its cycles per token.
+CHUNKED = {16: 50, 32: 72}
+PROMPT_LAUNCHES = {"fp16": 24, "fp16i8": 22, "fp16i4": 22}  # of a layer: S takes three, and products as in launches()
 NONZERO = 0.12  # of the squared ReLU of trained models
 FEW, MANY = 8, 64  # most sequences whose zeros are left out, and which are no work for tiles; that one block has
 COLUMNS, DEPTH, BLOCKS = 128, 512, 128  # of a block of theirs: columns of the result, numbers along the input at most; how many at least
@@ -92,6 +97,30 @@ def step(model, type_, sequences, state=4):
             sum(n * seconds(type_, sequences, *rest) for _, n, *rest in kinds))
 
 
+def prompts(model, type_, tokens, sequences):
+    """Seconds of so many prompts, with the logits of each last token. All that products leave to other kernels is read and written at the
+    card's bandwidth, though of a thousand tokens most of it stays in the second-level cache."""
+    n_layer, c, w, v, g = MODELS[model]
+    rows, low, ffn = tokens * sequences, 2 * w + v + g, 4 * c
+    # Bytes of [rows, c] in a layer: float32 of both norm_shift, of what is around S and of S's own; x of products made 16 bits of, 6 and
+    # 5 times; what follows their sums, of receptance, key, value and ffn.key, and of output and ffn.value, which add.
+    moved = rows * c * (4 * (9 + 4 + 11 + 6 + 7) + 6 * (6 + 5) + 8 * (3 + 4) + 12 * 2)
+    operations = 2 * rows * (4 * c * c + 2 * low * c + 2 * ffn * c)
+    of_peak = LIBRARY if type_ == "fp16" else TWO_HALVES if type_ == "fp16i8" else OURS
+    rows_of_s = sequences * c
+    cycles = min(-(-rows_of_s // (n * MULTIPROCESSORS)) * each for n, each in CHUNKED.items())
+    layer = moved / (STATES * BANDWIDTH) + operations / (of_peak * PEAK) + tokens * cycles / CLOCK + PROMPT_LAUNCHES[type_] * LAUNCH
+    return n_layer * layer + BYTES[type_] * VOCABULARY * c / (MATRICES * BANDWIDTH)
+
+
+def print_prompts():
+    print("| model | 1 x 1,024 tokens | 32 x 1,024 |\n|---|---|---|")
+    for model in MODELS:
+        for type_ in BYTES:
+            speeds = " | ".join(f"{n * 1024 / prompts(model, type_, 1024, n):,.0f}" for n in (1, 32))
+            print(f"| {model} {type_} | {speeds} |")
+
+
 def print_launches(model, type_, sequences):
     total = step(model, type_, sequences)[2]
     print("| launch | in a step | MB each | us each | of the step |\n|---|---|---|---|---|")
@@ -133,6 +162,8 @@ def print_registers(lines):
 def main(arguments):
     if arguments in ([], ["--fp16-state"]):
         print_models(2 if arguments else 4)
+    elif arguments == ["--prompts"]:
+        print_prompts()
     elif arguments == ["ptxas"]:
         print_registers(sys.stdin)
     elif len(arguments) in (2, 3) and arguments[0] in MODELS and arguments[1] in BYTES:
