@@ -14,6 +14,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/warp.h"
 #include "kernels/cuda/weights.h"
 
 namespace rwkv::cuda {
@@ -310,11 +311,6 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const __grid_consta
 // So that a launch has some blocks for each of the multiprocessors of a large card.
 constexpr int kManyBlocks = 128, kMostParts = 8, kFewestTiles = 8;
 
-int tile_rows(DType type, std::int64_t n_row, std::int64_t n_out) {
-  const std::int64_t large = (n_row + Large::rows - 1) / Large::rows * ((n_out + Large::columns - 1) / Large::columns);
-  return type == DType::i8 || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
-}
-
 std::size_t planes_bytes(const MatMul& op, int planes) {
   const std::int64_t numbers = planes * op.x.n_row * gemm_x_stride(op);
   return static_cast<std::size_t>(numbers * 2 + 4 * op.x.n_row * 4);
@@ -393,7 +389,11 @@ bool has_gemm(DType type) {
   return type == DType::f16 || type == DType::i8 || code_capability() >= 80;
 }
 
-int gemm_tile_rows(const MatMul& op) { return tile_rows(op.weight.type, op.x.n_row, op.weight.n_out); }
+int gemm_tile_rows(const MatMul& op) {
+  const Matrix& w = op.weight;
+  const std::int64_t large = (op.x.n_row + Large::rows - 1) / Large::rows * ((w.n_out + Large::columns - 1) / Large::columns);
+  return w.type == DType::i8 || 2 * large < kManyBlocks ? Middle::rows : Large::rows;
+}
 
 std::size_t gemm_bytes(const MatMul& op) {
   const Matrix& w = op.weight;

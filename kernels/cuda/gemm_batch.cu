@@ -18,6 +18,7 @@
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/stored_tile.h"
+#include "kernels/cuda/warp.h"
 
 namespace rwkv::cuda {
 namespace {

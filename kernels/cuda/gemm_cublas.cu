@@ -19,8 +19,6 @@
 namespace rwkv::cuda {
 namespace {
 
-constexpr std::int64_t kMostRowsOfOurs = 64;
-
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 bool finishes(const MatMul& op) {
@@ -65,7 +63,7 @@ void launch_type(cudaStream_t stream, const Cublas& cublas, std::span<const Plan
 std::shared_ptr<const CublasPlan> plan_cublas(cudaStream_t stream, Cublas& cublas, const MatMul& op) {
   const Matrix& w = op.weight;
   if (w.type != DType::f16 && w.type != DType::bf16) return nullptr;
-  if (op.x.n_row <= kMostRowsOfOurs || op.x.n_row * w.n_out * w.n_in < cublas.least_work()) return nullptr;
+  if (op.x.n_row <= kMostRowsOfBatch || op.x.n_row * w.n_out * w.n_in < cublas.least_work()) return nullptr;
   const Product p = to_product(op);
   const bool aligned_out = reinterpret_cast<std::uintptr_t>(p.out) % 16 == 0 && w.n_out % 4 == 0;
   if (!p.aligned || !aligned_out || !has_gemm(w.type)) return nullptr;

@@ -14,8 +14,8 @@ namespace rwkv::cuda {
 namespace {
 
 // Rows of x whose sums float32 arithmetic makes while W is read: of more rows tensor cores do, where the card has those of the
-// type. Of as many as a batch of sequences has, one block has all rows.
-constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfTensorCores = 8, kMostRowsOfBatch = 64;
+// type.
+constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfTensorCores = 8;
 
 enum class Kernel { matvec, parts, batch, gemm, tiled };
 

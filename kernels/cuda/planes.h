@@ -8,7 +8,6 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/warp.h"
 #include "kernels/tensor.h"
 
 namespace rwkv::cuda {
@@ -50,11 +49,6 @@ __device__ float2 widened(unsigned pair) {
 __device__ inline float rest_of(float x, float first) {
   const float rest = x - first;
   return rest == rest ? rest : 0.0f;
-}
-
-__device__ inline float warp_max(float x) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, lanes));
-  return x;
 }
 
 // A row whose largest number this is fits float16 times 2^shift: that number becomes 2^14 to 2^15.

@@ -116,8 +116,9 @@ std::size_t matvec_parts_bytes(const MatMul& op);
 std::size_t matvec_parts_counters(const MatMul& op);
 void matvec_parts(cudaStream_t stream, DType type, Products& products);
 
-// 9 to 64 rows; scratch: of gemm_batch_bytes each, and as many counters. The products of a launch have the same
-// gemm_batch_rows, 16, 32 or 64.
+// 9 rows to as many as a batch of sequences has, of which a block has all; scratch: of gemm_batch_bytes each, and as many
+// counters. The products of a launch have the same gemm_batch_rows, 16, 32 or 64.
+constexpr std::int64_t kMostRowsOfBatch = 64;
 int gemm_batch_rows(const MatMul& op);
 std::size_t gemm_batch_bytes(const MatMul& op);
 std::size_t gemm_batch_counters(const MatMul& op);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over the lanes of a warp.
+// Sums and maxima over the lanes of a warp.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -11,6 +11,12 @@ inline constexpr unsigned kWholeWarp = 0xffffffffu;
 template <class T>
 __device__ inline T warp_sum(T x, int lanes = 32) {
   for (int l = lanes / 2; l > 0; l /= 2) x += __shfl_xor_sync(kWholeWarp, x, l);
+  return x;
+}
+
+// Over all lanes, in every lane.
+__device__ inline float warp_max(float x) {
+  for (int l = 16; l > 0; l /= 2) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, l));
   return x;
 }
 

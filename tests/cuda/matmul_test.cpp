@@ -2,10 +2,8 @@
 // The products of CUDA against double-precision loops over the stored numbers.
 #include "kernels/cuda/matmul.h"
 
-#include <climits>
-#include <thread>
-
 #include "cuda/device_matmul.h"
+#include "cuda/with_code.h"
 #include "kernels/cuda/product.h"
 
 #ifdef CUEMU
@@ -107,11 +105,9 @@ TEST(CudaMatMul, EqualsPlainLoopsWithoutTensorCoresForBf16) {
 
 // The card has them, but not the code of a build for older ones.
 TEST(CudaMatMul, EqualsPlainLoopsWithCodeWithoutTensorCoresForBf16) {
-  cuemu::config().code = 75;
-  std::thread([] {
+  with_code(75, [] {
     for (const DType type : kTypes) expect_plain(type, {35, 66, 42}, kOutputMajor, 31);
-  }).join();
-  cuemu::config().code = INT_MAX;
+  });
 }
 #endif
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels of a decode step one after the other, without a copy between them: from sm_90 on they overlap.
 #include <algorithm>
-#include <climits>
 #include <memory>
-#include <thread>
 
 #include "cuda/device_array.h"
 #include "cuda/device_slot.h"
+#include "cuda/with_code.h"
 #include "kernels/cuda/code.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
@@ -14,31 +13,19 @@
 #include "kernels/cuda/rwkv7.h"
 #include "kernels/values.h"
 
-#ifdef CUEMU
-#include "cuemu/cuemu.h"
-#endif
-
 namespace rwkv::test {
 namespace {
 
 using Floats = DeviceArray<float>;
 
 #ifdef CUEMU
-// Each in a thread of its own, which asks anew.
-template <class Ask>
-auto with_code(int code, const Ask& ask) {
-  decltype(ask()) answer;
-  cuemu::config().code = code;
-  std::thread([&] { answer = ask(); }).join();
-  cuemu::config().code = INT_MAX;
-  return answer;
-}
-
 // Kernels of a build for sm_75 run on a card of sm_90: the driver translates their PTX, which has no instruction that waits.
 TEST(CudaOverlap, IsWhatTheCodeCanNotTheCard) {
   for (const auto& [code, expected] : {std::pair(75, false), {89, false}, {90, true}, {INT_MAX, true}}) {
-    EXPECT_EQ(with_code(code, cuda::can_overlap), expected) << code;
-    EXPECT_EQ(with_code(code, cuda::code_capability), std::min(code, 90));
+    with_code(code, [&] {
+      EXPECT_EQ(cuda::can_overlap(), expected) << code;
+      EXPECT_EQ(cuda::code_capability(), std::min(code, 90));
+    });
   }
 }
 
@@ -50,9 +37,11 @@ TEST(CudaOverlap, WithoutAnyCodeIsAnError) {
       return std::string(error.what());
     }
   };
-  EXPECT_EQ(with_code(0, text),
-            "this build has no kernels for the card (no kernel image is available for execution on the device); "
-            "-DRWKV_CUDA_ARCHITECTURES=90 makes them");
+  with_code(0, [&] {
+    EXPECT_EQ(text(),
+              "this build has no kernels for the card (no kernel image is available for execution on the device); "
+              "-DRWKV_CUDA_ARCHITECTURES=90 makes them");
+  });
 }
 #endif
 

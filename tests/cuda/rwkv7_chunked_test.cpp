@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // WKV of RWKV-7 in chunks of 16 tokens: against double-precision loops, and with the kernel that takes token after token.
 #include <algorithm>
-#include <climits>
 #include <cmath>
-#include <thread>
 
 #include "cuda/device_wkv7.h"
+#include "cuda/with_code.h"
 #include "cuemu/conformance/conformance.h"
 #include "cuemu/conformance/objects.h"
 
@@ -180,9 +179,7 @@ TEST(CudaChunkedWkvLaunch, IsOfCardsWithFastTf32) {
 }
 
 TEST(CudaChunkedWkvLaunch, IsOfCodeWithTf32) {
-  cuemu::config().code = 75;
-  std::thread([] { EXPECT_FALSE(takes_chunks(64, 32)); }).join();
-  cuemu::config().code = INT_MAX;
+  with_code(75, [] { EXPECT_FALSE(takes_chunks(64, 32)); });
 }
 #endif
 
