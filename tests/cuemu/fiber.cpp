@@ -51,7 +51,7 @@ void switch_context(Context& from, Context& to) { swapcontext(&from, &to); }
 
 Fiber host;  // has no stack of its own: what was left for the first fiber
 Fiber* running = &host;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
 const void* host_stack = nullptr;
 std::size_t host_bytes = 0;
 Fiber* came_from = nullptr;  // to the running one
@@ -105,7 +105,7 @@ void Fiber::start(void (*entry)()) {
 }
 
 void Fiber::enter() {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
   arrive(nullptr);
 #endif
   running->entry_();
@@ -115,13 +115,13 @@ void Fiber::enter() {
 void Fiber::leave(Fiber* next, [[maybe_unused]] bool for_good) {
   Fiber& me = *running;
   running = next ? next : &host;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
   came_from = &me;
   __sanitizer_start_switch_fiber(for_good ? nullptr : &me.asan_stack_, next ? next->stack_ : host_stack,
                                  next ? next->bytes_ : host_bytes);
 #endif
   switch_context(me.context_, running->context_);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
   arrive(me.asan_stack_);
 #endif
 }
@@ -129,7 +129,6 @@ void Fiber::leave(Fiber* next, [[maybe_unused]] bool for_good) {
 void Fiber::finish(Fiber* next) {
   running->ended_ = true;
   leave(next, true);
-  std::abort();
 }
 
 }  // namespace cuemu

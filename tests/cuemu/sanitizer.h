@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// AddressSanitizer and ThreadSanitizer as the emulator uses them; nothing in other builds. The emulator itself is not compiled
-// with -fsanitize=thread (CUEMU_TSAN says that it is linked with it), so TSan sees no access of its own.
+// AddressSanitizer and ThreadSanitizer as the emulator uses them; nothing in other builds. The emulator itself is compiled with
+// neither: CUEMU_ASAN and CUEMU_TSAN say what it is linked with. ASan sees its copies all the same, TSan no access of its own.
 #pragma once
 #include <cstddef>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -21,12 +21,12 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 namespace cuemu::sanitizer {
 
 inline void forbid([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
   __asan_poison_memory_region(p, bytes);
 #endif
 }
 inline void allow([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUEMU_ASAN)
   __asan_unpoison_memory_region(p, bytes);
 #endif
 }

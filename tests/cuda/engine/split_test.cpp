@@ -13,7 +13,7 @@ class CudaSplit : public testing::TestWithParam<GoldenModel> {};
 
 TEST_P(CudaSplit, GivesTheGoldenLogits) {
   RWKV_SKIP_WITHOUT(model_file(std::string(GetParam().golden) + ".golden.json"));
-  for (const char* split : kSplits) expect_golden(GetParam(), split, {17, 1, 1, 5});
+  for (const char* split : {kSplits[2], kSplits[3]}) expect_golden(GetParam(), split, {17, 1, 1, 5});
 }
 
 INSTANTIATE_TEST_SUITE_P(Random, CudaSplit, testing::ValuesIn(kGoldenModels), test_name);

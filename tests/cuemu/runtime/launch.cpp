@@ -28,7 +28,7 @@ cudaError_t check_shape(const Launch& launch, const void* kernel) {
 }
 
 // The sanitizers map so much that numbers may look like addresses: this search is the plain build's.
-#if defined(__SANITIZE_ADDRESS__) || defined(CUEMU_TSAN)
+#if defined(CUEMU_ASAN) || defined(CUEMU_TSAN)
 constexpr bool kSearchStructures = false;
 #else
 constexpr bool kSearchStructures = true;

@@ -2,6 +2,7 @@
 // Memory: filled with NaN, between guards. ASan forbids device memory to the host, and to kernels of other devices.
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "cuemu/runtime/state.h"
 
@@ -168,14 +169,32 @@ Found find(const void* p) {
   return at < next->first + next->second.bytes ? Found{next->first, &next->second} : Found{};
 }
 
-void for_device_memory(const Stream& stream, const Task& task, void (*change)(const void*, std::size_t)) {
-  const std::set<int>& peers = runtime().devices[stream.device].peers;
+namespace {
+
+// Who may touch the memory of devices: a kernel of this one, or these.
+constexpr int kNobody = -1, kCopies = -2;
+int allowed = kNobody;
+
+bool may_touch(int who, int device) {
+  return who == kCopies || (who != kNobody && (who == device || runtime().devices[who].peers.contains(device)));
+}
+
+// Only what changes: most of a stream's work is kernels of one device after each other.
+void allow_only(int who) {
+  const int before = std::exchange(allowed, who);
+  if (before == who) return;
   for (const auto& [first, allocation] : runtime().allocations) {
-    const int device = allocation.device;
-    if (device < 0 || (task.is_kernel && device != stream.device && !peers.contains(device))) continue;
-    change(reinterpret_cast<const void*>(first), allocation.bytes);
+    if (allocation.device < 0) continue;
+    const bool may = may_touch(who, allocation.device);
+    if (may == may_touch(before, allocation.device)) continue;
+    (may ? sanitizer::allow : sanitizer::forbid)(reinterpret_cast<const void*>(first), allocation.bytes);
   }
 }
+
+}  // namespace
+
+void open_memory(const Stream& stream, const Task& task) { allow_only(task.is_kernel ? stream.device : kCopies); }
+void close_memory() { allow_only(kNobody); }
 
 }  // namespace cuemu
 

@@ -109,11 +109,17 @@ Device& current_device();
 int& current_device_number();  // of the calling thread
 cudaError_t& last_error();     // of the calling thread
 
+// memory.cpp. From now on all may be touched that the task may touch: by a kernel its device's and its peers' memory, by a copy
+// all; none.
+void open_memory(const Stream& stream, const Task& task);
+void close_memory();
+
 // Every function of the runtime: one at a time, and none works after a report.
 template <class F>
 cudaError_t call(F&& body) {
   const std::lock_guard lock(runtime().mutex);
   cudaError_t error = current_report().empty() ? body() : cudaErrorLaunchFailure;
+  close_memory();
   if (!current_report().empty()) error = cudaErrorLaunchFailure;
   if (error != cudaSuccess) last_error() = error;
   return error;
@@ -126,8 +132,6 @@ struct Found {
   const Allocation* allocation;  // null: host memory that the runtime did not make
 };
 Found find(const void* p);
-// All that the task may touch: a kernel its device's and its peers' memory, a copy all.
-void for_device_memory(const Stream& stream, const Task& task, void (*change)(const void*, std::size_t));
 
 // stream.cpp
 Stream* stream_of(cudaStream_t handle);  // null: no such stream

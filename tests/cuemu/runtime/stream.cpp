@@ -80,9 +80,8 @@ bool execute(Stream& stream, const Task& task) {
   if (!(task.overlap && stream.after_kernel)) sanitizer::release(stream.orders.chain);
   stream.after_kernel = task.is_kernel;
   stream_orders = &stream.orders;
-  for_device_memory(stream, task, sanitizer::allow);
+  open_memory(stream, task);
   const bool good = task.run();
-  for_device_memory(stream, task, sanitizer::forbid);
   sanitizer::release(stream.progress);
   return good;
 }
