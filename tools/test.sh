@@ -11,7 +11,7 @@ need_build_packages ccache libgtest-dev python3 python3-venv python3-dev
 # pip compiles the library once more: it gets what was compiled before.
 if command -v ccache > /dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
-  export CCACHE_DIR="${CCACHE_DIR:-$PWD/build/ccache}" CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  export CCACHE_DIR="${CCACHE_DIR:-$PWD/build/ccache}" CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CXX="${CXX:-c++}"
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
