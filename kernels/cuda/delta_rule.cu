@@ -3,9 +3,8 @@
 // takes a head of a sequence and has its state in registers, 16 numbers in a thread. Of each token the first warp prepares the
 // head's numbers in shared memory, all threads advance their rows of the state, and the first warp norms and gates what came
 // out while the others wait for the next token. Bytes moved per head: 8 N^2 for the state, per token 36 N (layer 0: 28 N).
-// N = 64: 256 threads of 64 registers, so 4 blocks to a multiprocessor, no spills on sm_75, 80 and 90. Estimated, not measured:
-// one sequence is bound by the latency of four steps that wait for each other, 3 us; many by the state's traffic, 80 % of the
-// bandwidth.
+// N = 64: 256 threads of 64 registers, so 4 blocks to a multiprocessor. Estimated, not measured: one sequence is bound by the
+// latency of four steps that wait for each other, 3 us; many by the state's traffic, 80 % of the bandwidth.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/ptx.h"
@@ -31,6 +30,8 @@ struct Few7 {
     float r[kSize], w[kSize], k[kSize], v[kSize], kk[kSize], b[kSize];
     float g[kSize];
     float y[kSize];  // what came out of the state
+    // The head's weights: in registers, all threads would have room for what the first warp needs.
+    float k_k[kSize], k_a[kSize], r_k[kSize], weight[kSize], bias[kSize];
   };
 
   // Numbers of one token, as they lie in memory.
@@ -49,7 +50,7 @@ struct Few7 {
     }
   };
 
-  // A head's weights.
+  // A head's weights, on their way to shared memory.
   struct Weights {
     float k_k[kPerLane], k_a[kPerLane], r_k[kPerLane], weight[kPerLane], bias[kPerLane];
 
@@ -60,28 +61,38 @@ struct Few7 {
         bias[i] = op.bias[from];
       }
     }
+    // For the same lanes.
+    __device__ void store(Shared& to) const {
+      UNROLL for (int i = 0; i < kPerLane; ++i) {
+        const int j = static_cast<int>(threadIdx.x) + 32 * i;
+        to.k_k[j] = k_k[i], to.k_a[j] = k_a[i], to.r_k[j] = r_k[i], to.weight[j] = weight[i], to.bias[j] = bias[i];
+      }
+    }
   };
 
-  __device__ static void prepare(const Token& t, const Weights& head, Shared& to) {
-    float squares = 0.0f;
-    UNROLL for (int i = 0; i < kPerLane; ++i) squares += t.k[i] * head.k_k[i] * (t.k[i] * head.k_k[i]);
+  __device__ static void prepare(const Token& t, Shared& to) {
+    float scaled[kPerLane], squares = 0.0f;
+    UNROLL for (int i = 0; i < kPerLane; ++i) {
+      scaled[i] = t.k[i] * to.k_k[threadIdx.x + 32 * i];
+      squares += scaled[i] * scaled[i];
+    }
     const float norm = sqrtf(warp_sum(squares)), scale = 1.0f / (norm < 1e-12f ? 1e-12f : norm);  // NaN stays
     UNROLL for (int i = 0; i < kPerLane; ++i) {
       const int j = static_cast<int>(threadIdx.x) + 32 * i;
-      const float removal = t.k[i] * head.k_k[i] * scale;
+      const float removal = scaled[i] * scale;
       to.r[j] = t.r[i], to.w[j] = expf(-0.606531f * t.w[i]), to.kk[j] = removal, to.b[j] = removal * t.a[i];
       to.g[j] = t.g[i];
-      to.k[j] = t.k[i] * ((t.a[i] - 1.0f) * head.k_a[i] + 1.0f);
+      to.k[j] = t.k[i] * ((t.a[i] - 1.0f) * to.k_a[j] + 1.0f);
       to.v[j] = t.v[i] + (t.v_first[i] - t.v[i]) * t.v_mix[i];
     }
   }
 
-  __device__ static void store(const Shared& from, const Weights& head, float eps, float* out) {
+  __device__ static void store(const Shared& from, float eps, float* out) {
     float y[kPerLane], sum = 0.0f, bonus = 0.0f, squares = 0.0f;
     UNROLL for (int i = 0; i < kPerLane; ++i) {
       const int j = static_cast<int>(threadIdx.x) + 32 * i;
       y[i] = from.y[j];
-      sum += y[i], bonus += from.r[j] * from.k[j] * head.r_k[i];
+      sum += y[i], bonus += from.r[j] * from.k[j] * from.r_k[j];
     }
     const float mean = warp_sum(sum) / kSize;
     bonus = warp_sum(bonus);
@@ -89,7 +100,7 @@ struct Few7 {
     const float scale = rsqrtf(warp_sum(squares) / kSize + eps);
     UNROLL for (int i = 0; i < kPerLane; ++i) {
       const int j = static_cast<int>(threadIdx.x) + 32 * i;
-      out[j] = ((y[i] - mean) * scale * head.weight[i] + head.bias[i] + bonus * from.v[j]) * from.g[j];
+      out[j] = ((y[i] - mean) * scale * from.weight[j] + from.bias[j] + bonus * from.v[j]) * from.g[j];
     }
   }
 };
@@ -107,7 +118,7 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
   const std::int64_t att = op.k.n_col, channel = std::int64_t{blockIdx.y} * kSize;
   const int begin = batch.offsets[blockIdx.x], end = batch.offsets[blockIdx.x + 1];
   const StateOfSequence state(op.s, blockIdx.x, (channel + own) * kSize + 4 * lane);
-  typename Few::Weights head{};  // of the first warp
+  typename Few::Weights head{};
   if (prepares) head.load(op, channel);
   for (int i = lane * state.numbers_in_line(); i < kRows * kSize; i += kLanes * state.numbers_in_line()) {
     state.prefetch_line(i - 4 * lane);
@@ -118,12 +129,13 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
   UNROLL for (int x = 0; x < kRows; ++x) {
     UNROLL for (int q = 0; q < kVectors; ++q) s[x][q] = state.get<float4>(x * kSize + 4 * kLanes * q);
   }
+  if (prepares) head.store(now);
   for (int row = begin; row < end; ++row) {
     const std::int64_t at = row * att + channel;
     if (prepares) {
       typename Few::Token token;
       token.load(op, at);
-      Few::prepare(token, head, now);
+      Few::prepare(token, now);
     }
     __syncthreads();
     float removed[kRows] = {}, y[kRows] = {};
@@ -145,7 +157,7 @@ __global__ void __launch_bounds__(Few7<kSize>::kThreads, 1024 / Few7<kSize>::kTh
       if (lane == 0) now.y[own + x] = y[x];
     }
     __syncthreads();
-    if (prepares) Few::store(now, head, op.eps, op.out.data + at);
+    if (prepares) Few::store(now, op.eps, op.out.data + at);
   }
   UNROLL for (int x = 0; x < kRows; ++x) {
     UNROLL for (int q = 0; q < kVectors; ++q) state.set(x * kSize + 4 * kLanes * q, s[x][q]);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of many rows in float32, of every type: what has no tensor cores. A block of 256 threads makes 64 rows of 64
-// numbers, 4 x 4 a thread, from tiles of 16 along the input in shared memory. Bound by arithmetic: an estimated 50% of
-// float32's peak.
+// Products of many rows in float32: of float32 matrices, and of bf16 and i4 on cards whose tensor cores lack bfloat16. A block
+// of 256 threads makes 64 rows of 64 numbers, 4 x 4 a thread, from tiles of 16 along the input in shared memory. Bound by
+// arithmetic: an estimated 50% of float32's peak.
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/weights.h"
 
 namespace rwkv::cuda {
@@ -12,6 +13,7 @@ constexpr int kTile = 64, kDepth = 16, kThreads = 256, kEach = 4;
 
 template <DType type, bool input_major>
 __global__ void __launch_bounds__(kThreads) tiled_kernel(const __grid_constant__ Products products) {
+  if constexpr (type != DType::f32 && kMultipliesBf16) return;
   // Rows of 68: of a row of x a warp writes 16 numbers along the depth and no two to one bank.
   SHARED_ARRAY(float, xs, [kDepth][kTile + 4]);
   SHARED_ARRAY(float, ws, [kDepth][kTile + 4]);
@@ -57,8 +59,10 @@ void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& p
     blocks += (p.n_row + kTile - 1) / kTile * ((p.n_out + kTile - 1) / kTile);
   }
   with_type(type, [&](auto t) {
-    const auto kernel = input_major ? tiled_kernel<t(), true> : tiled_kernel<t(), false>;
-    launch({static_cast<unsigned>(blocks), kThreads, 0, stream}, kernel, products);
+    if constexpr (t() != DType::f16 && t() != DType::i8) {  // all cards have tensor cores for them
+      const auto kernel = input_major ? tiled_kernel<t(), true> : tiled_kernel<t(), false>;
+      launch({static_cast<unsigned>(blocks), kThreads, 0, stream}, kernel, products);
+    }
   });
 }
 

@@ -273,6 +273,7 @@ __device__ void multiply_block(const Product& p, Shared<type, rows>& shared) {
 
 template <DType type, int rows>
 __global__ void __launch_bounds__(kThreads, (kBlocks<type, rows>)) matvec_kernel(const __grid_constant__ Products products) {
+  if constexpr (type != DType::f32 && rows > 8 && kMultipliesBf16) return;  // kRowsOf
   using Memory = Shared<type, rows>;
   SHARED_ARRAY(Memory, shared, [1]);
   multiply_block<type, rows>(product_of(products, static_cast<int>(blockIdx.x)), shared[0]);

@@ -70,6 +70,14 @@ __device__ inline void mma_m16n8k16<__nv_bfloat16>(float (&d)[4], const unsigned
 }
 #endif
 
+// Whether the tensor cores that this code is for have bfloat16. What stands in for them is empty where they do, and quicker to
+// compile; the emulator's code is for all cards.
+#if !defined(CUEMU) && __CUDA_ARCH__ >= 800
+constexpr bool kMultipliesBf16 = true;
+#else
+constexpr bool kMultipliesBf16 = false;
+#endif
+
 // x rounded to a number that tf32 has, 11 bits and float32's exponent; halves away from zero. From sm_80 on.
 __device__ inline unsigned tf32(float x CUEMU_CALLER) {
 #ifdef CUEMU

@@ -35,10 +35,10 @@ if(nvcc AND RWKV_NVCC_WORKS STREQUAL nvcc)
   if(RWKV_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES ${RWKV_CUDA_ARCHITECTURES})
   else()
-    # Kernels differ from sm_80 and from sm_90 on only (ptx.h), so that the PTX of compute_80 serves three; sm_120's own spills less
-    # than compute_90's would. That is for all other cards from sm_90 on: sm_100, those to come.
+    # Kernels differ from sm_80 and from sm_90 on only (ptx.h), so that the PTX of compute_80 serves three. That of compute_90 is for
+    # all other cards from sm_90 on: sm_100, those to come.
     set(CMAKE_CUDA_ARCHITECTURES OFF)
-    foreach(kind 75,code=sm_75 80,code=sm_80 80,code=sm_86 80,code=sm_89 90,code=sm_90 90,code=compute_90 120,code=sm_120)
+    foreach(kind 75,code=sm_75 80,code=sm_80 80,code=sm_86 80,code=sm_89 90,code=sm_90 90,code=sm_120 90,code=compute_90)
       string(APPEND CMAKE_CUDA_FLAGS " -gencode=arch=compute_${kind}")
     endforeach()
   endif()
