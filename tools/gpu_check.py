@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -63,6 +64,19 @@ def steps(build, sanitizer):
     yield from (speed(*what) for what in MEASURED[BEFORE_SANITIZER:])
 
 
+def call(command, seconds):
+    """As subprocess.run(); but what is not done in time ends with all that it has started, as compute-sanitizer has the tests: they
+    would take the card from the steps behind."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          env={**os.environ, "RWKV_REQUIRE_DEVICE": "cuda"}) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
 def run(all_steps, end):
     """What each step gave, as dictionaries; those that time.monotonic() == end leaves out or interrupts have the result "cut". Tests
     that take longer than they may have failed: they hang."""
@@ -76,8 +90,7 @@ def run(all_steps, end):
             step.output.unlink(missing_ok=True)
         start = time.monotonic()
         try:
-            done = subprocess.run(step.command, capture_output=True, text=True, timeout=left,
-                                  env={**os.environ, "RWKV_REQUIRE_DEVICE": "cuda"})
+            done = call(step.command, left)
         except subprocess.TimeoutExpired as expired:
             record |= {"result": "cut", "seconds": round(time.monotonic() - start, 1)}
             if step.kind == "tests" and left == step.seconds:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/gpu_check: its order, its limit of time and its page, with programs that need no card."""
 import json
+import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -45,6 +47,17 @@ class Steps(Case):
             self.assertEqual(record["result"], result)
         record, = gpu_check.run([gpu_check.Step("tests", "hangs", hang, 2)], time.monotonic() + 100)
         self.assertEqual(record["output"], "[ RUN ] A.b\nno end after 2 s")
+
+    def test_nothing_that_was_cut_stays_on_the_card(self):
+        fifo = self.folder / "open while it runs"
+        os.mkfifo(fifo)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        sanitizer = ["bash", "-c", 'sleep 60 > "$0" & wait', fifo]  # which runs the tests as a program of their own
+        record, = gpu_check.run([gpu_check.Step("sanitizer", "slow", sanitizer, 2)], time.monotonic() + 100)
+        self.assertEqual(record["result"], "cut")
+        self.assertEqual(select.select([reader], [], [], 10)[0], [reader])  # as it is closed
+        self.assertEqual(os.read(reader, 1), b"")
 
     def test_models_that_a_card_has_no_memory_for_are_skipped(self):
         for kind, result in (("speed", "skipped"), ("tests", "failed")):
