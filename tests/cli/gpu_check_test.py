@@ -65,6 +65,13 @@ class Steps(Case):
             record, = gpu_check.run([step], time.monotonic() + 100)
             self.assertEqual((record["result"], record["output"]), (result, "needs 9 MiB\n"))
 
+    def test_a_card_has_passed_when_all_its_tests_have_and_nothing_failed(self):
+        def failed(*kinds_and_results):
+            return gpu_check.failed([{"kind": kind, "result": result} for kind, result in kinds_and_results])
+        self.assertFalse(failed(("tests", "passed"), ("sanitizer", "cut"), ("speed", "skipped"), ("speed", "cut")))
+        self.assertTrue(failed(("tests", "passed"), ("speed", "failed")))
+        self.assertTrue(failed(("tests", "passed"), ("tests", "cut")))  # after a build that took all the time
+
     def test_failures_are_taken_from_the_output_of_googletest(self):
         cases = [{"classname": "A", "name": name, **more} for name, more in (
             ("b", {"result": "COMPLETED"}), ("c", {"result": "COMPLETED", "failures": []}), ("d", {"result": "SKIPPED"}))]
