@@ -252,13 +252,18 @@ __global__ void __launch_bounds__(kThreads, (kBlocks<type, input_major, rows>))
 // Shared memory of a block, so that a multiprocessor of sm_90 has two; older ones give it less.
 constexpr int kMostShared = 113 << 10, kOfFacts = 2 << 10;
 
-// Numbers along the input that a block can have, whole tiles.
-int depth_for(DType type, int rows) {
+// Of that, what a launch may ask for.
+int most_dynamic() {
   int device = 0, most = 0;
   check(cudaGetDevice(&device));
   check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return std::min(most, kMostShared) - kOfFacts;
+}
+
+// Numbers along the input that a block can have, whole tiles.
+int depth_for(DType type, int rows) {
   const int planes = planes_for(type, rows);
-  const int of_x = (std::min(most, kMostShared) - kOfFacts - kStages * tile_bytes(type)) / (2 * rows * planes) - kPad;
+  const int of_x = (most_dynamic() - kStages * tile_bytes(type)) / (2 * rows * planes) - kPad;
   return std::min(of_x, most_depth(rows, planes)) / depth_of(type) * depth_of(type);
 }
 
@@ -287,7 +292,9 @@ void launch_rows(cudaStream_t stream, Products& products) {
   }
   const auto kernel = batch_kernel<type, input_major, rows>;
   const int bytes = kStages * tile_bytes(type) + planes_for(type, rows) * rows * (depth + kPad) * 2;
-  check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  // Not `bytes`: it is the kernel's, and a launch of another thread, or one that is being recorded, may need more.
+  check(
+      cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, most_dynamic()));
   launch({static_cast<unsigned>(blocks), kThreads, static_cast<std::size_t>(bytes), stream, can_overlap()}, kernel, products);
 }
 

@@ -47,6 +47,29 @@ TEST_F(Emulator, RefusesWhatTheCodeDoesNotHaveOnAnyCard) {
   cudaGetLastError();
 }
 
+__global__ void dynamic(float* p) {
+  DYN_SHARED(float, x);
+  x[0] = 1.0f;
+  p[0] = x[0];
+}
+
+// A kernel has its limit on each device, for the launches of all threads.
+TEST_F(Emulator, RefusesToTakeSharedMemoryFromOtherLaunches) {
+  const auto allow = [](int bytes) {
+    return cudaFuncSetAttribute(reinterpret_cast<const void*>(dynamic), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  };
+  const DeviceArray<float> p(1);
+  check(allow(60 << 10));
+  check(allow(80 << 10));
+  launch({1, 1, 80 << 10}, dynamic, p.data());
+  EXPECT_EQ(p.values()[0], 1.0f);
+  EXPECT_TRUE(contains(report_of([&] { check(allow(60 << 10)); }), "is taken from launches of other threads"));
+  check(cudaSetDevice(1));
+  const DeviceArray<float> q(1);
+  EXPECT_THROW(launch({1, 1, 80 << 10}, dynamic, q.data()), DeviceError);
+  cudaGetLastError();
+}
+
 TEST_F(Emulator, RunsOutOfMemoryWhereTheTestSays) {
   cuemu::config().device_memory = 4096;
   std::size_t free = 0, total = 0;

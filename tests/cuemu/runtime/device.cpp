@@ -254,7 +254,9 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
     if (value < 0 || static_cast<std::size_t>(value) > shared_memory_limit()) return cudaErrorInvalidValue;
-    runtime().dynamic_shared[kernel] = value;
+    int& now = runtime().dynamic_shared[{kernel, current_device_number(), config().sm}];
+    if (value < now) report("cudaFuncSetAttribute: shared memory is taken from launches of other threads");
+    now = value;
     return cudaSuccess;
   });
 }

@@ -20,7 +20,7 @@ cudaError_t check_shape(const Launch& launch, const void* kernel) {
       g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
-  const auto allowed = runtime().dynamic_shared.find(kernel);
+  const auto allowed = runtime().dynamic_shared.find({kernel, current_device_number(), config().sm});
   const std::size_t limit = allowed == runtime().dynamic_shared.end() ? kSharedWithoutAttribute : allowed->second;
   if (launch.shared_bytes > limit) return cudaErrorInvalidValue;
   if (launch.overlap && config().sm < 90) return cudaErrorNotSupported;

@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "cuemu/core.h"
@@ -102,7 +103,8 @@ struct Runtime {
   std::set<Event*> events;
   std::set<Graph*> graphs, executables;
   std::set<Capture*> captures;
-  std::map<const void*, int> dynamic_shared;  // cudaFuncAttributeMaxDynamicSharedMemorySize
+  // By cudaFuncSetAttribute: of a kernel on a device of a compute capability.
+  std::map<std::tuple<const void*, int, int>, int> dynamic_shared;
 };
 Runtime& runtime();
 Device& current_device();
