@@ -47,6 +47,21 @@ TEST_F(Emulator, RefusesWhatTheCodeDoesNotHaveOnAnyCard) {
   cudaGetLastError();
 }
 
+__global__ void add_ones(float* d) {
+  float sums[4] = {d[0], d[1], d[2], d[3]};
+  const unsigned ones = 0x3c003c00u, a[4] = {ones, ones, ones, ones}, b[2] = {ones, ones};
+  cuda::mma_m16n8k16<__half>(sums, a, b);
+  __syncwarp();
+  for (int i = 0; i < 4 && threadIdx.x == 0; ++i) d[i] = sums[i];
+}
+
+// 16 times 1, of which none is left beside a number whose last bit is 2.
+TEST_F(Emulator, AddsProductsAsTheOldestTensorCoresDo) {
+  const DeviceArray<float> d(std::vector<float>{0.0f, 0x1p23f, 0x1p24f, -0x1p24f});
+  launch({1, 32}, add_ones, d.data());
+  EXPECT_EQ(d.values(), (std::vector<float>{16.0f, 0x1p23f + 16.0f, 0x1p24f, -0x1p24f}));
+}
+
 __global__ void dynamic(float* p) {
   DYN_SHARED(float, x);
   x[0] = 1.0f;
