@@ -112,6 +112,20 @@ TEST(PlantedMemory, GraphWithMemoryThatWasReleased) {
   EXPECT_TRUE(contains(report_of([&] { check(cudaGraphLaunch(graph, stream)); }), line));
 }
 
+TEST(PlantedMemory, PinnedMemoryReleasedBeforeItsCopiesHaveEnded) {
+  const Stream stream;
+  const DeviceArray<float> p(32);
+  float* host = nullptr;
+  check(cudaMallocHost(&host, 256));
+  check(cudaMemcpyAsync(p.data(), host + 32, 128, cudaMemcpyHostToDevice, stream));
+  const std::string report = report_of([&] { check(cudaFreeHost(host)); });
+  EXPECT_TRUE(contains(report, "a copy from or to this memory has not ended"));
+  check(cudaMallocHost(&host, 256));
+  check(cudaMemcpyAsync(host, p.data(), 128, cudaMemcpyDeviceToHost, stream));
+  check(cudaStreamSynchronize(stream));
+  check(cudaFreeHost(host));
+}
+
 TEST(PlantedMemory, CopiesPastTheEnd) {
   const DeviceArray<float> p(kN);
   std::vector<float> host(kN + 1);

@@ -225,5 +225,20 @@ TEST(PlantedRace, PinnedMemoryReadBeforeTheStreamIsSynchronised) {
   EXPECT_EQ(host.data()[0], 1.0f);
 }
 
+// Some machines stage pageable memory during the call, others give its address to the card.
+TEST(PlantedRace, PageableMemoryChangedBeforeTheStreamIsSynchronised) {
+  const Stream stream;
+  std::vector<float> host(32, 1.0f);
+  const DeviceArray<float> p(32);
+  const auto work = [&] {
+    check(cudaMemcpyAsync(p.data(), host.data(), 128, cudaMemcpyHostToDevice, stream));
+    host[0] = 2.0f;  // planted: changed before the copy
+  };
+  expect_race(work, "memcpy", planted("changed before the copy"));
+  if (kTsan) return;
+  work();
+  EXPECT_EQ(p.values()[0], 2.0f);
+}
+
 }  // namespace
 }  // namespace rwkv::test

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory: filled with NaN, between guards. ASan forbids device memory to the host, and to kernels of other devices.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -39,6 +40,16 @@ cudaError_t allocate(void** p, std::size_t bytes, int device) {
   return cudaSuccess;
 }
 
+// Whether a stream has still to copy from or to this memory.
+bool is_copied(std::uintptr_t first, std::size_t bytes) {
+  return std::ranges::any_of(runtime().streams, [&](const Stream* stream) {
+    return std::ranges::any_of(stream->queue, [&](const auto& task) {
+      const auto at = reinterpret_cast<std::uintptr_t>(task->pinned);
+      return at >= first && at < first + bytes;
+    });
+  });
+}
+
 // Also after a report, so that owners can clean up.
 cudaError_t release(void* p, bool pinned) {
   const std::lock_guard lock(runtime().mutex);
@@ -49,6 +60,10 @@ cudaError_t release(void* p, bool pinned) {
   }
   if (refused_by_capture()) return call([] { return cudaErrorStreamCaptureUnsupported; });
   if (current_report().empty()) {
+    if (pinned && is_copied(found->first, found->second.bytes)) {
+      report("cudaFreeHost: a copy from or to this memory has not ended");
+      give_up();
+    }
     for (auto& [number, device] : runtime().devices) synchronise_device(number);
   }
   const Allocation allocation = found->second;
@@ -80,8 +95,10 @@ bool fits(Place place, cudaMemcpyKind kind, bool source) {
   return device == (place == Place::device);
 }
 
-std::shared_ptr<Task> task(std::function<void()> work) {
+// pinned: the memory of this kind that it copies from or to, if any.
+std::shared_ptr<Task> task(std::function<void()> work, const void* pinned = nullptr) {
   auto t = std::make_shared<Task>();
+  t->pinned = pinned;
   t->run = [work = std::move(work)] {
     sanitizer::watch_accesses();
     work();
@@ -89,6 +106,10 @@ std::shared_ptr<Task> task(std::function<void()> work) {
     return true;
   };
   return t;
+}
+
+const void* pinned_of(const void* to, Place target, const void* from, Place source) {
+  return target == Place::pinned ? to : source == Place::pinned ? from : nullptr;
 }
 
 cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, Stream& stream, bool host_waits) {
@@ -103,17 +124,16 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   if (stream.capture == nullptr) {
     ++(target == Place::device ? source == Place::device ? counts().copies : counts().uploads : counts().downloads);
   }
-  if (source == Place::pageable) {        // is read now; all other memory when the stream comes to it
-    if (host_waits) synchronise(stream);  // for what was asked for before, not for this copy
+  if (host_waits && source == Place::pageable) {  // is read now; all other memory when the stream comes to it
+    synchronise(stream);                          // for what was asked for before, not for this copy
     const auto staged = std::make_shared<std::vector<unsigned char>>(bytes);
     std::memcpy(staged->data(), from, bytes);
-    if (const auto error = push(stream, task([=] { std::memcpy(to, staged->data(), bytes); }))) return error;
-  } else if (const auto error = push(stream, task([=] { std::memcpy(to, from, bytes); }))) {
-    return error;
+    return push(stream, task([=] { std::memcpy(to, staged->data(), bytes); }));
   }
+  const auto error = push(stream, task([=] { std::memcpy(to, from, bytes); }, pinned_of(to, target, from, source)));
   const bool within_device = target == Place::device && source == Place::device;
-  if (target == Place::pageable || (host_waits && !within_device && source != Place::pageable)) synchronise(stream);
-  return cudaSuccess;
+  if (error == cudaSuccess && host_waits && !within_device) synchronise(stream);
+  return error;
 }
 
 // n_row pieces of row_bytes. Of and to pageable memory nobody has needed it.
@@ -126,12 +146,14 @@ cudaError_t copy_rows(void* to, std::size_t to_stride, const void* from, std::si
   if (!fits(target, kind, false) || !fits(source, kind, true)) return cudaErrorInvalidValue;
   if (target == Place::pageable || source == Place::pageable) return cudaErrorNotSupported;
   if (stream.capture == nullptr) ++(target == Place::device ? counts().uploads : counts().downloads);
-  return push(stream, task([=] {
-                for (std::size_t i = 0; i < n_row; ++i) {
-                  std::memcpy(static_cast<char*>(to) + i * to_stride, static_cast<const char*>(from) + i * from_stride,
-                              row_bytes);
-                }
-              }));
+  return push(stream, task(
+                          [=] {
+                            for (std::size_t i = 0; i < n_row; ++i) {
+                              std::memcpy(static_cast<char*>(to) + i * to_stride,
+                                          static_cast<const char*>(from) + i * from_stride, row_bytes);
+                            }
+                          },
+                          pinned_of(to, target, from, source)));
 }
 
 cudaError_t set(void* to, int value, std::size_t bytes, Stream& stream) {

@@ -44,6 +44,7 @@ struct Task {
   Tasks nodes;  // of a graph: instead
   bool is_kernel = false;
   bool overlap = false;
+  const void* pinned = nullptr;  // what a copy reads or writes of it
   std::shared_ptr<Mark> waits_for;
   std::shared_ptr<Mark> marks;
   sanitizer::Order enqueued;
@@ -141,6 +142,7 @@ cudaError_t push(Stream& stream, std::shared_ptr<Task> task);
 void step(Stream& stream);
 void synchronise(Stream& stream);
 void synchronise_device(int device);
+void give_up();  // after a report nothing runs any more
 
 // graph.cpp. Whether a call that could disturb a capture is refused; then the capture is lost. In thread-local mode it is
 // refused to the thread that captures, in global mode to all, in relaxed mode to none.

@@ -32,7 +32,8 @@ void order_after(Stream& later, Stream& earlier) {
   enqueue_now(later, wait);
 }
 
-// After a report nothing runs any more.
+}  // namespace
+
 void give_up() {
   for (auto& [number, device] : runtime().devices) {
     for (Stream* const s : streams_of(number)) {
@@ -44,8 +45,6 @@ void give_up() {
     }
   }
 }
-
-}  // namespace
 
 Stream* stream_of(cudaStream_t handle) {
   if (handle == nullptr || handle == cudaStreamLegacy) return &current_device().default_stream;
