@@ -2,7 +2,7 @@
 #include "arch/recorded_steps.h"
 
 #include <algorithm>
-#include <utility>
+#include <bit>
 
 namespace rwkv {
 
@@ -16,7 +16,7 @@ void RecordedSteps::run(Device& device, Shape shape, const std::function<void()>
   }
   std::rotate(steps_.begin(), found, found + 1);
   Step& step = steps_.front();
-  if (!std::exchange(step.tried, true)) step.recording = device.record(work);
+  if (!step.recording && std::has_single_bit(++step.uses)) step.recording = device.record(work);
   step.recording ? step.recording->replay() : work();
 }
 

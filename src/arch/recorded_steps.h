@@ -22,7 +22,9 @@ class RecordedSteps {
   };
 
   // Runs `work` if the shape is new, so that memory grows and kernels are loaded; if it comes again, records and replays it.
-  // Where it cannot be recorded, `work` runs every time, once more after it ended early in a recording.
+  // Where it cannot be recorded, `work` runs every time, once more after it ended early in a recording. The reason may pass (no
+  // memory, another thread's wait for the whole device), so the 4th, 8th, 16th ... time is another try: few, as each costs the
+  // host a step.
   void run(Device& device, Shape shape, const std::function<void()>& work);
 
   // Shapes that are remembered: enough for a server whose batches grow and shrink, few enough for their memory not to count.
@@ -31,7 +33,7 @@ class RecordedSteps {
  private:
   struct Step {
     Shape shape;
-    bool tried = false;                      // to record it
+    std::uint64_t uses = 1;                  // until it is recorded
     std::unique_ptr<Recording> recording{};  // null: not yet, or it cannot be recorded
   };
   std::vector<Step> steps_;  // the last used first

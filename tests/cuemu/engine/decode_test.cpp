@@ -115,6 +115,21 @@ TEST_P(CudaSteps, RunOrSayThatThereIsNoMemory) {
   }
 }
 
+// Of the two allocations that a graph takes there is one: each try to record a step uses it up.
+TEST_P(CudaSteps, ThatCannotBeRecordedAreTriedAgainAfterTwiceAsMany) {
+  const Model model = load(), other = load();
+  std::vector<State> states(2, model.new_state()), expected(2, other.new_state());
+  for (int n = 1; n <= 18; ++n) {
+    const std::int64_t left = n == 1 || n >= 16 ? INT64_MAX : 1, graphs = cuemu::counts().graphs;
+    cuemu::config().allocations_left = left;
+    const auto logits = step(model, states, 2, n);
+    EXPECT_EQ(cuemu::config().allocations_left < left, n == 2 || n == 4 || n == 8 || n == 16) << n;
+    EXPECT_EQ(cuemu::counts().graphs - graphs, n >= 16 ? 1 : 0) << n;
+    cuemu::config().allocations_left = INT64_MAX;
+    EXPECT_EQ(logits, step(other, expected, 2, n)) << n;
+  }
+}
+
 TEST_P(CudaSteps, OfModelsOnTwoCards) {
   const Model here = load(), there(model_file(GetParam().file), "cuda:1 fp16");
   std::vector<State> a(2, here.new_state()), b(2, there.new_state());
