@@ -35,6 +35,26 @@ bool fill(CublasLt& api, void* library) {
 
 bool ok(Status status) { return status == Status::success; }
 
+// That it has launched nothing, as it cannot multiply this here and now: others may.
+bool refuses(Status status) {
+  return status == Status::not_supported || status == Status::arch_mismatch || status == Status::alloc_failed;
+}
+
+std::string name_of(Status status) {
+  switch (status) {
+    case Status::not_initialized:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case Status::invalid_value:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case Status::execution_failed:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case Status::internal_error:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
+    default:
+      return "status " + std::to_string(static_cast<int>(status));
+  }
+}
+
 template <class Attribute, class T>
 bool set(Status (*setter)(void*, Attribute, const void*, std::size_t), void* object, Attribute attribute, const T& value) {
   return ok(setter(object, attribute, &value, sizeof value));
@@ -122,12 +142,18 @@ std::shared_ptr<const CublasPlan> Cublas::plan(cudaStream_t stream, const Cublas
   return plans_[shape] = plan->choose(handle_, shape) ? plan : nullptr;
 }
 
-void Cublas::multiply(cudaStream_t stream, const CublasPlan& plan, const void* w, const void* x, float* out, bool add,
-                      void* workspace) const {
+bool Cublas::multiply(cudaStream_t stream, const CublasPlan& plan, const void* w, const void* x, float* out, bool add,
+                      void* workspace) {
   const float alpha = 1.0f, beta = add ? 1.0f : 0.0f;
   const Status status = api_->matmul(handle_, plan.desc_, &alpha, w, plan.w_, x, plan.x_, &beta, out, plan.out_, out, plan.out_,
                                      &plan.algorithm_, workspace, plan.workspace_bytes_, stream);
-  if (!ok(status)) throw DeviceError("CUDA: cublasLtMatmul failed with status " + std::to_string(static_cast<int>(status)));
+  if (ok(status)) return true;
+  if (!refuses(status)) throw DeviceError("CUDA: cublasLtMatmul: " + name_of(status));
+  const std::lock_guard lock(lock_);
+  for (auto& [shape, known] : plans_) {
+    if (known.get() == &plan) known = nullptr;
+  }
+  return false;
 }
 
 }  // namespace rwkv::cuda

@@ -66,9 +66,10 @@ class Cublas {
   // Null where the library cannot. The stream is that of the product: while it is captured the library is not opened.
   [[nodiscard]] std::shared_ptr<const CublasPlan> plan(cudaStream_t stream, const CublasShape& shape);
 
-  // workspace: of the plan's size, aligned to 256 bytes.
-  void multiply(cudaStream_t stream, const CublasPlan& plan, const void* w, const void* x, float* out, bool add,
-                void* workspace) const;
+  // workspace: of the plan's size, aligned to 256 bytes. False, and nothing has happened, if the library cannot after all: it
+  // is not asked again for the shape. Throws DeviceError.
+  [[nodiscard]] bool multiply(cudaStream_t stream, const CublasPlan& plan, const void* w, const void* x, float* out, bool add,
+                              void* workspace);
 
  private:
   static constexpr std::size_t kMostPlans = 512;  // prompts have any length, so there are ever more shapes

@@ -11,7 +11,16 @@
 namespace rwkv::cuda {
 
 struct CublasLt {
-  enum class Status : int { success = 0, not_initialized = 1, alloc_failed = 3, invalid_value = 7, not_supported = 15 };
+  enum class Status : int {
+    success = 0,
+    not_initialized = 1,
+    alloc_failed = 3,
+    invalid_value = 7,
+    arch_mismatch = 8,
+    execution_failed = 13,
+    internal_error = 14,
+    not_supported = 15
+  };
   enum class ComputeType : int { f32 = 68 };
   enum class DescAttribute : int { transpose_a = 3, transpose_b = 4, epilogue = 7, bias_pointer = 8 };
   enum class Transpose : int { no = 0, yes = 1 };

@@ -38,8 +38,7 @@ std::size_t workspace_bytes(const std::vector<PlannedMatMul>& group) {
 }
 
 // Products of one type.
-void launch_type(cudaStream_t stream, const Cublas& cublas, std::span<const PlannedMatMul> group, std::byte*& scratch,
-                 void* workspace) {
+void launch_type(cudaStream_t stream, Cublas& cublas, std::span<PlannedMatMul> group, std::byte*& scratch, void* workspace) {
   Products products{};
   for (const auto& [op, plan] : group) {
     Product& p = products.product[products.n++];
@@ -50,10 +49,10 @@ void launch_type(cudaStream_t stream, const Cublas& cublas, std::span<const Plan
   const DType type = group.front().op->weight.type;
   gemm_narrow(stream, type, products);
   for (std::size_t i = 0; i < group.size(); ++i) {
-    const MatMul& op = *group[i].op;
+    auto& [op, plan] = group[i];
     Product& p = products.product[i];
-    cublas.multiply(stream, *group[i].plan, p.w, p.scratch, p.sums, op.add && !finishes(op), workspace);
-    p.parts = finishes(op) ? 1 : 0;
+    if (!cublas.multiply(stream, *plan, p.w, p.scratch, p.sums, op->add && !finishes(*op), workspace)) plan = nullptr;
+    p.parts = plan && finishes(*op) ? 1 : 0;
   }
   gemm_finish(stream, type, products);
 }
@@ -81,7 +80,7 @@ std::size_t gemm_cublas_bytes(const std::vector<PlannedMatMul>& group) {
   return bytes;
 }
 
-void gemm_cublas(cudaStream_t stream, const Cublas& cublas, const std::vector<PlannedMatMul>& group, std::byte* scratch) {
+void gemm_cublas(cudaStream_t stream, Cublas& cublas, std::vector<PlannedMatMul>& group, std::byte* scratch) {
   void* const workspace = std::exchange(scratch, scratch + workspace_bytes(group));
   for (std::span left(group); !left.empty();) {
     const auto next = std::ranges::find_if(

@@ -18,7 +18,7 @@ struct PlannedMatMul {
 [[nodiscard]] std::shared_ptr<const CublasPlan> plan_cublas(cudaStream_t stream, Cublas& cublas, const MatMul& op);
 
 [[nodiscard]] std::size_t gemm_cublas_bytes(const std::vector<PlannedMatMul>& group);
-// scratch: so many bytes, aligned to 256.
-void gemm_cublas(cudaStream_t stream, const Cublas& cublas, const std::vector<PlannedMatMul>& group, std::byte* scratch);
+// scratch: so many bytes, aligned to 256. A product that the library refuses has no plan afterwards, and nothing of it is done.
+void gemm_cublas(cudaStream_t stream, Cublas& cublas, std::vector<PlannedMatMul>& group, std::byte* scratch);
 
 }  // namespace rwkv::cuda

@@ -127,7 +127,12 @@ void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group
     Products products = take(left, at, counter);
     launch_products(stream, kind, products);
   }
-  if (!planned.empty()) gemm_cublas(stream, *cublas, planned, at);
+  if (planned.empty()) return;
+  gemm_cublas(stream, *cublas, planned, at);
+  use.reset();
+  for (const auto& [op, plan] : planned) {
+    if (!plan) matmul(stream, scratch, {op, 1});
+  }
 }
 
 }  // namespace rwkv::cuda

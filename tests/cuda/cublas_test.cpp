@@ -30,6 +30,16 @@ std::optional<CublasLt> open_counted() {
 }
 bool is_missing() { return cublas().create == nullptr; }
 
+// The same, but of its products the first, third, fifth ... end like this.
+CublasLt::Status ending;
+std::optional<CublasLt> open_failing() {
+  auto failing = open_counted();
+  if (!failing) return std::nullopt;
+  static const auto multiply = failing->matmul;
+  failing->matmul = [](auto... arguments) { return n_matmul % 2 == 0 ? (++n_matmul, ending) : multiply(arguments...); };
+  return failing;
+}
+
 constexpr std::int64_t kAnyWork = 0;
 constexpr DType kHalves[] = {DType::f16, DType::bf16};
 
@@ -39,7 +49,7 @@ struct Case {
   bool biased = false, add = false, gated = false;
 };
 
-void expect_plain(Cublas& cublas, DType type, const Case& c, Layout layout) {
+void expect_plain(Cublas& cublas, DType type, const Case& c, Layout layout, int n_call = 1) {
   const Weight w = stored(type, c.n_out, c.n_in, 3, layout);
   const auto x = floats(c.n_row * c.n_in, 4), bias = floats(c.n_out, 5), gate = floats(c.n_row * c.n_out, 6);
   const auto before = c.add ? floats(c.n_row * c.n_out, 7) : nans(c.n_row * c.n_out);
@@ -53,23 +63,25 @@ void expect_plain(Cublas& cublas, DType type, const Case& c, Layout layout) {
                   .gate = c.gated ? gate.data() : nullptr};
   const int before_it = n_matmul;
   matmul(op, &cublas);
-  EXPECT_EQ(n_matmul, before_it + 1);
+  EXPECT_EQ(n_matmul, before_it + n_call);
   ASSERT_NO_FATAL_FAILURE(expect_product(rounding(), op, w, before)) << "layout " << layout;
 }
 
 // Rows of W of 16 bytes and of the result are all that it asks for.
+constexpr Case kCases[] = {{65, 24, 8},
+                           {70, 8, 72},
+                           {67, 24, 40, Activation::relu_squared},
+                           {66, 1032, 16, Activation::sigmoid, true},
+                           {65, 40, 24, Activation::none, false, true},
+                           {71, 32, 32, Activation::tanh, true, true},
+                           {68, 16, 56, Activation::none, false, true, true}};
+
 TEST(CudaCublas, EqualsPlainLoopsWithAllThatFollowsASum) {
   if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
   Cublas cublas(open_counted, kAnyWork);
   for (const DType type : kHalves) {
     if (!cuda::has_gemm(type)) continue;
-    for (const Case& c : {Case{65, 24, 8},
-                          {70, 8, 72},
-                          {67, 24, 40, Activation::relu_squared},
-                          {66, 1032, 16, Activation::sigmoid, true},
-                          {65, 40, 24, Activation::none, false, true},
-                          {71, 32, 32, Activation::tanh, true, true},
-                          {68, 16, 56, Activation::none, false, true, true}}) {
+    for (const Case& c : kCases) {
       for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(cublas, type, c, layout));
     }
   }
@@ -77,9 +89,7 @@ TEST(CudaCublas, EqualsPlainLoopsWithAllThatFollowsASum) {
 
 // 17 of the same rows of x and 3 of others, in both types, beside some that are not for cuBLAS: rows of 18 bytes, a result
 // of rows of 12, types that it is not given.
-TEST(CudaCublas, GroupOfProductsOfTheSameAndOfOtherRows) {
-  if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
-  Cublas cublas(open_counted, kAnyWork);
+void expect_plain_group(Cublas& cublas) {
   std::vector<Weight> weights;
   std::vector<std::vector<float>> x, out;
   std::vector<MatMul> group;
@@ -97,9 +107,16 @@ TEST(CudaCublas, GroupOfProductsOfTheSameAndOfOtherRows) {
   for (std::size_t i = 0; i < group.size(); ++i) {
     if (x[i].size() == shared.size()) group[i].x.data = const_cast<float*>(shared.data());
   }
+  n_matmul = 0;
   matmul(group, &cublas);
   EXPECT_EQ(n_matmul, n_expected);
   for (int i = 0; i < 24; ++i) ASSERT_NO_FATAL_FAILURE(expect_product(rounding(), group[i], weights[i])) << "matrix " << i;
+}
+
+TEST(CudaCublas, GroupOfProductsOfTheSameAndOfOtherRows) {
+  if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
+  Cublas cublas(open_counted, kAnyWork);
+  expect_plain_group(cublas);
 }
 
 TEST(CudaCublas, FewRowsAndLittleWorkAreNotForIt) {
@@ -231,6 +248,42 @@ TEST(CudaCublas, OurKernelsMultiplyWithoutIt) {
     ASSERT_NO_FATAL_FAILURE(expect_product(rounding(), op, w));
   }
   EXPECT_EQ(n_destroyed, is_missing() ? 0 : 1);
+}
+
+// It is asked once for a shape that it refuses, whatever follows its sum.
+TEST(CudaCublas, OurKernelsMultiplyWhatItRefuses) {
+  if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
+  for (const auto status : {CublasLt::Status::not_supported, CublasLt::Status::arch_mismatch, CublasLt::Status::alloc_failed}) {
+    ending = status;
+    Cublas cublas(open_failing, kAnyWork), other(open_failing, kAnyWork);
+    expect_plain_group(cublas);
+    for (const DType type : kHalves) {
+      if (!cuda::has_gemm(type)) continue;
+      for (const Case& c : kCases) {
+        n_matmul = 0;
+        for (const int n_call : {1, 0}) ASSERT_NO_FATAL_FAILURE(expect_plain(other, type, c, kOutputMajor, n_call));
+      }
+    }
+  }
+}
+
+TEST(CudaCublas, OtherFailuresAreErrorsThatNameThem) {
+  if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
+  const std::pair<CublasLt::Status, const char*> cases[] = {
+      {CublasLt::Status::execution_failed, "CUDA: cublasLtMatmul: CUBLAS_STATUS_EXECUTION_FAILED"},
+      {CublasLt::Status(77), "CUDA: cublasLtMatmul: status 77"}};
+  for (const auto& [status, expected] : cases) {
+    ending = status;
+    Cublas cublas(open_failing, kAnyWork);
+    const Weight w = stored(DType::f16, 24, 40, 1);
+    const auto x = floats(66 * 40, 2), out = nans(66 * 24);
+    try {
+      matmul({.x = rows(x, 40), .weight = w.matrix, .out = rows(out, 24)}, &cublas);
+      ADD_FAILURE() << expected;
+    } catch (const DeviceError& error) {
+      EXPECT_STREQ(error.what(), expected);
+    }
+  }
 }
 
 TEST(CudaCublas, TheFirstLibraryWithEveryFunctionIsOpened) {
