@@ -141,7 +141,8 @@ void require_memory(const CheckedCheckpoint& checkpoint, const Model::Impl& mode
       std::ranges::find_if(model.placements, [&](const Placement& p) { return devices.open(p.device).get() == &device; });
   const std::string what =
       message(checkpoint.file->path(), ": needs ", mib(needs.total()), " MiB (", mib(needs.weights),
-              " of them for its weights) on ", device.name(), ", ", device.available_memory() / kMiB, " MiB are ");
+              " of them for its weights)", device.is_host() ? "" : message(" and ", kForDriver / kMiB, " MiB for the driver"),
+              " on ", device.name(), ", ", device.available_memory() / kMiB, " MiB are ");
   if (device.is_host()) {
     throw OutOfMemoryError(what + "available; a smaller type of weights (fp16, bf16, fp16i8, fp16i4) needs less");
   }

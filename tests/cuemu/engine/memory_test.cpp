@@ -156,6 +156,24 @@ TEST_F(CudaMemoryLimit, NamesStrategiesThatFit) {
   }
 }
 
+// What is needed is more than what is free, and with so much free it loads.
+TEST_F(CudaMemoryLimit, TheNumbersOfTheErrorAddUp) {
+  const std::regex form(
+      ": needs ([0-9]+) MiB \\(([0-9]+) of them for its weights\\) and ([0-9]+) MiB for the driver on cuda:0 \\(.*\\), "
+      "([0-9]+) MiB are free: ");
+  const std::size_t least = least_for("cuda fp32");
+  for (const std::size_t bytes : {least - 8192, least / 2, std::size_t{16} << 20}) {
+    const std::string error = load_with(bytes, "cuda fp32");
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(error, found, form)) << error;
+    const std::size_t needed = std::stoul(found[1]) + std::stoul(found[3]);
+    EXPECT_GT(needed, std::stoul(found[4])) << error;
+    EXPECT_EQ(std::stoul(found[4]), bytes >> 20) << error;
+    EXPECT_EQ(load_with(needed << 20, "cuda fp32"), "");
+    EXPECT_NE(load_with((needed - 1) << 20, "cuda fp32"), "");
+  }
+}
+
 // What is said to be enough is, to the last allocation.
 TEST_F(CudaMemoryLimit, WhatIsLoadedAlsoRuns) {
   for (const char* placement : kPlacements) {
