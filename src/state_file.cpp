@@ -31,8 +31,11 @@ std::string checksum(const std::vector<State::Array>& arrays, std::string_view m
 }
 
 // The file's arrays; nothing of them is trusted yet but their number and shapes.
-std::vector<State::Array> read_arrays(const Checkpoint& file, std::vector<State::Array> like) {
-  for (State::Array& array : like) {
+std::vector<State::Array> read_arrays(const Checkpoint& file, const StateLayout& layout) {
+  std::vector<State::Array> arrays;
+  for (std::size_t n = 0; n < layout.offsets.size(); ++n) {
+    const Slot& slot = layout.slot_of(n);
+    State::Array array{layout.name(n), slot.shape, std::vector<float>(slot.count())};
     const TensorInfo* tensor = file.find(array.name);
     if (!tensor || tensor->type != FileType::f32 || tensor->shape != array.shape) {
       throw StateError(message(file.path(), ": ", array.name, ": expected fp32 ", shape_text(array.shape), ", found ",
@@ -42,8 +45,9 @@ std::vector<State::Array> read_arrays(const Checkpoint& file, std::vector<State:
     for (const float x : array.values) {
       if (!std::isfinite(x)) throw StateError(message(file.path(), ": ", array.name, " holds ", x));
     }
+    arrays.push_back(std::move(array));
   }
-  return like;
+  return arrays;
 }
 
 std::unique_ptr<Checkpoint> open_state(const std::filesystem::path& path) {
@@ -90,11 +94,11 @@ State State::load(const std::filesystem::path& path, const Model& model) {
   if (value(kFingerprint) != std::to_string(layout.fingerprint)) {
     throw StateError(message(file->path(), ": the state is of a model of the same shape with other weights"));
   }
-  State state = model.new_state();
-  const std::vector<Array> arrays = read_arrays(*file, state.arrays());
+  const std::vector<Array> arrays = read_arrays(*file, layout);
   if (value(kChecksum) != checksum(arrays, value(kModel), value(kFingerprint), value(kTokensSeen))) {
     throw StateError(message(file->path(), ": damaged: its checksum is wrong"));
   }
+  State state(std::make_unique<Impl>(model.impl_->state_layout));
   const std::string_view seen = value(kTokensSeen);
   std::from_chars(seen.data(), seen.data() + seen.size(), state.impl_->tokens_seen);
   state.assign(arrays);
