@@ -3,6 +3,7 @@
 #include <rwkv/model.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "device_array.h"
 #include "forward.h"
@@ -200,20 +201,19 @@ void Model::run(std::span<const Sequence> batch, const KeptLogits& kept, const P
   }
   require_own_samplers(batch);
   const StatesInUse in_use(states);
-  wait_for_others(states, *impl_->state_layout);
-  if (!poll || n_tokens * weight_bytes() < kShortCall) {
-    impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
-  } else if (impl_->replays_steps() && n_tokens == std::ssize(batch)) {
-    poll();
+  const bool polled = poll && n_tokens * weight_bytes() >= kShortCall;
+  std::optional<StatesBefore> before;
+  if (polled && !(n_tokens == std::ssize(batch) && impl_->replays_steps())) before.emplace(batch, states);
+  wait_for_others(states, *impl_->state_layout);  // also for the copies: states are copied by their own devices, in turn
+  if (!before) {
+    if (polled) poll();
     impl_->run_rounds(batch, states, kept, impl_->round_rows(), {});
   } else {
-    const StatesBefore before(batch, states);
-    wait_for_others(states, *impl_->state_layout);  // for the copies
     try {
       impl_->run_rounds(batch, states, kept, polled_rows(config(), impl_->round_rows()), poll);
     } catch (...) {
       for (const auto& device : impl_->devices) device->synchronize();
-      before.restore();
+      before->restore();
       throw;
     }
   }

@@ -24,5 +24,21 @@ TEST_F(CudaMachine, AStateIsLoadedByOneUploadToEachCard) {
   EXPECT_EQ(values(loaded), values(state));
 }
 
+// For a state's own devices, whatever these were asked for before, and the copy that is kept of it; and for this model's at the
+// end.
+TEST_F(CudaMachine, APolledCallWithAnothersStateWaitsOnceForIt) {
+  const Model model(model_file("random-v7"), "cuda fp32"), other(model_file("random-v7"), "cuda fp32");
+  const std::vector<Token> tokens(100, 5);  // so many that it is polled
+  State alone = model.new_state();
+  model.forward(tokens, alone, {});
+  State state = other.new_state();
+  const cuemu::Counts before = cuemu::counts();
+  int polls = 0;
+  model.forward(tokens, state, {}, [&] { ++polls; });
+  EXPECT_GT(polls, 1);
+  EXPECT_EQ(cuemu::counts().waits - before.waits, 2);
+  EXPECT_EQ(state, alone);
+}
+
 }  // namespace
 }  // namespace rwkv::test
