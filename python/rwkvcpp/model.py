@@ -251,7 +251,7 @@ class RWKV:
             state.entries_replaced()
             return logits, state
         if isinstance(state, list) and in_place:
-            state[:] = [Tensor(values) for values in engine]
+            state[:] = [values.view(Tensor) for values in engine.to_list()]
             return logits, state
         return logits, StateList(engine)
 

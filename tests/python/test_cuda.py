@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Strategies "cuda ...": on a card, or on the emulator of tests/cuemu, whose module `cuemu` says what was asked of it."""
 
+import copy
 import ctypes
 import gc
 import json
@@ -17,6 +18,7 @@ import pytest
 from dlpack import Managed, Versioned, consume
 
 import rwkvcpp
+from rwkvcpp.model import RWKV
 
 try:
     import cuemu
@@ -275,6 +277,25 @@ def test_what_is_not_there_is_named(data):
     ]:
         with pytest.raises(error, match=text):
             rwkvcpp.Model(data / "models/random-v7", **wrong)
+
+
+# Elements of a state are copies there, which are written back.
+@pytest.mark.parametrize(("name", "strategy"), [("random-v4", "cuda fp32"), ("random-v6", SPLIT), ("random-v7", "cuda fp32")])
+def test_scripts_for_the_package_need_another_strategy_only(data, tokens, name, strategy):
+    def script(strategy):
+        model = RWKV(str(data / "models" / name), strategy, verbose=False)
+        _, state = model.forward(tokens[:4], None)
+        state[1][:] = state[1] * 0.5
+        saved, as_list = copy.deepcopy(state), list(state)
+        out, state = model.forward(tokens[4], state)
+        same, from_list = model.forward(tokens[4], as_list)
+        assert (out == same).all()
+        assert all((np.asarray(a) == b).all() for a, b in zip(from_list, state, strict=True))
+        sent = pickle.loads(pickle.dumps(saved))
+        assert sent == saved != state
+        return np.stack([out, model.forward(tokens[5], state)[0], model.forward(tokens[4], list(sent))[0]])
+
+    assert_close(script(strategy), script("cpu fp32"))
 
 
 @on_emulator
