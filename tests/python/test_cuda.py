@@ -274,9 +274,61 @@ def test_what_is_not_there_is_named(data):
         ({"strategy": "cuda:7 fp32"}, rwkvcpp.DeviceError, "cuda:7, but: there (is only cuda:0|are only cuda:0 to cuda:)"),
         ({"strategy": "cpu fp32", "fp16_state": True}, rwkvcpp.ArgumentError, "fp16_state"),
         ({"strategy": "cuda fp61"}, rwkvcpp.StrategyError, 'unknown type "fp61" at column 6'),
+        ({"strategy": "cuda i4"}, rwkvcpp.StrategyError, r"unknown type \"i4\" at column 6; use fp32.*\(add i8 or i4"),
+        ({"strategy": "cuda:-1 fp16"}, rwkvcpp.StrategyError, 'bad device number "-1" at column 6; use cuda:0'),
+        ({"strategy": "cuda:999999999999 fp16"}, rwkvcpp.StrategyError, "too large at column 6; use cuda:0"),
+        ({"strategy": "cuda fp16 *-1"}, rwkvcpp.StrategyError, r"bad number of layers \"-1\" at column 12; use \*N"),
     ]:
         with pytest.raises(error, match=text):
             rwkvcpp.Model(data / "models/random-v7", **wrong)
+
+
+def test_odd_counts_of_layers_are_placed_as_the_grammar_says(load, tokens):
+    expected = load("random-v7").forward(tokens)
+    for strategy, placement in [
+        ("cuda fp32 *0", "cuda fp32: blocks 0-2, head"),  # what is left goes to the last part
+        ("cuda fp32 *2+ -> cuda fp32 *1+", "cuda fp32: blocks 0-2\ncuda fp32 streamed: head"),
+        ("cuda fp32 *2147483647", "cuda fp32: blocks 0-2, head"),
+    ]:
+        model = rwkvcpp.Model(load("random-v7").path, strategy)
+        assert model.placement.partition("\n")[2] == placement
+        assert_close(model.forward(tokens), expected)
+
+
+def test_wrong_calls_say_what_is_wrong_and_change_nothing(load, model, state, tokens):
+    before, expected, n_vocab = state.copy(), model.forward(tokens[5], state.copy()), model.config.n_vocab
+    for call, error, text in [
+        (lambda: model.forward([], state), rwkvcpp.TokenError, "has no tokens"),
+        (lambda: model.forward([1, n_vocab], state), rwkvcpp.TokenError, f"token {n_vocab} at position 1.*0 to {n_vocab - 1}"),
+        (lambda: model.forward(-1, state), rwkvcpp.TokenError, "token -1 at position 0"),
+        (lambda: model.forward(2**40, state), rwkvcpp.TokenError, "outside the vocabulary"),
+        (lambda: model.forward_batch([[1], []], [state, state.copy()]), rwkvcpp.TokenError, "has no tokens"),
+        (lambda: model.forward_batch([[1], [2]], [state, state]), rwkvcpp.StateError, "share one state"),
+        (lambda: model.forward(1, load("random-v6").new_state()), rwkvcpp.StateError, r"another model \(RWKV-6.*is RWKV-7"),
+        (lambda: model.forward(1, load("random-v7", fp16_state=True).new_state()), rwkvcpp.StateError, r"in fp16.*save\(\)"),
+        (lambda: rwkvcpp.State.from_list(state.to_list()[:3], model), rwkvcpp.StateError, "expected 9 arrays, found 3"),
+        (lambda: rwkvcpp.State.from_list(list(state), model), TypeError, r"DeviceArray.*to_list\(\)"),
+        (lambda: rwkvcpp.Sampler().sample(model.forward(1, on_device=True)), TypeError, "DeviceArray.*on_device"),
+    ]:
+        with pytest.raises(error, match=text):
+            call()
+        assert state == before, text
+    for nothing in (model.forward_batch([]), model.forward_batch([], on_device=True)):
+        assert nothing.shape == (0, n_vocab)
+    assert (model.forward(tokens[5], state) == expected).all()
+
+
+def test_broken_numbers_in_a_state_stay_its_own(model, state, tokens, tmp_path):
+    broken, expected = state.copy(), model.forward(tokens[5], state.copy())
+    for value in (np.nan, np.inf):
+        broken["blocks.0.S"] = np.full((2, 32, 32), value)
+        assert np.isnan(model.forward_batch([[tokens[5]]] * 2, [broken, state.copy()])).all(axis=1).tolist() == [True, False]
+        broken.save(tmp_path / "state")
+        with pytest.raises(rwkvcpp.StateError, match="blocks.0.* holds"):
+            rwkvcpp.State.load(tmp_path / "state", model)
+    for name, values in zip(state.names, state.to_list(), strict=True):
+        broken[name] = values
+    assert (model.forward(tokens[5], broken) == expected).all()
 
 
 # Elements of a state are copies there, which are written back.
