@@ -73,22 +73,22 @@ struct Leasable : Constructed {
   std::atomic<bool> in_use = false;
 };
 
-// The right to use such a thing, until it is destroyed.
+// The right to use such a thing, until it is destroyed. Throws what the handle says for None, for one that is closed, and for
+// one that another call has.
 template <class Handle>
 class Lease {
  public:
-  // False when another call has it.
-  [[nodiscard]] bool take(std::shared_ptr<Handle> handle) {
-    if (handle->in_use.exchange(true)) return false;
+  explicit Lease(std::shared_ptr<Handle> handle) {
+    Handle::require(handle.get());
+    if (handle->in_use.exchange(true)) Handle::refuse_second();
     handle_ = std::move(handle);
-    return true;
   }
-  Lease() = default;
   Lease(Lease&& other) noexcept = default;
   ~Lease() {
     if (handle_) handle_->in_use = false;
   }
-  [[nodiscard]] Handle& operator*() const { return *handle_; }
+  [[nodiscard]] auto& operator*() const { return handle_->value(); }
+  [[nodiscard]] auto* operator->() const { return &handle_->value(); }
 
  private:
   std::shared_ptr<Handle> handle_;
@@ -97,44 +97,28 @@ class Lease {
 // A state that two Python threads cannot get at the same time. Arrays that look into it share it.
 struct StateHandle : Leasable {
   explicit StateHandle(State s) : state(std::make_shared<State>(std::move(s))) {}
+  [[nodiscard]] State& value() const { return *state; }
+  static void require(const StateHandle* handle);
+  [[noreturn]] static void refuse_second();
 
   std::shared_ptr<State> state;  // empty: closed
 };
 
 using StatePtr = std::shared_ptr<StateHandle>;
-
-// The right to use a state. Throws StateError when another call has it, or it is closed.
-class StateLease {
- public:
-  explicit StateLease(StatePtr handle);
-
-  [[nodiscard]] State& operator*() const { return *(*lease_).state; }
-  [[nodiscard]] State* operator->() const { return (*lease_).state.get(); }
-
- private:
-  Lease<StateHandle> lease_;
-};
+using StateLease = Lease<StateHandle>;
 
 // A sampler likewise: forwards draw with it without the GIL.
 struct SamplerHandle : Leasable {
   explicit SamplerHandle(SamplingOptions options) : sampler(std::move(options)) {}
+  [[nodiscard]] Sampler& value() { return sampler; }
+  static void require(const SamplerHandle* handle);
+  [[noreturn]] static void refuse_second();
 
   Sampler sampler;
 };
 
 using SamplerPtr = std::shared_ptr<SamplerHandle>;
-
-// The right to use a sampler. Throws ArgumentError when another call has it.
-class SamplerLease {
- public:
-  explicit SamplerLease(SamplerPtr handle);
-
-  [[nodiscard]] Sampler& operator*() const { return (*lease_).sampler; }
-  [[nodiscard]] Sampler* operator->() const { return &(*lease_).sampler; }
-
- private:
-  Lease<SamplerHandle> lease_;
-};
+using SamplerLease = Lease<SamplerHandle>;
 
 // A tokenizer, and the vocabulary it was made of, to be made again in another process.
 struct TokenizerHandle : Constructed {

@@ -47,12 +47,12 @@ Floats distribution(py::handle object, float temperature, float top_p, int top_k
 
 }  // namespace
 
-SamplerLease::SamplerLease(SamplerPtr handle) {
+void SamplerHandle::require(const SamplerHandle* handle) {
   if (!handle) throw py::type_error("sampler must be a rwkvcpp.Sampler, found None");
-  if (!lease_.take(std::move(handle))) {
-    throw ArgumentError(
-        "two sequences of a batch share one sampler, or another call is using it; give each a sampler of its own");
-  }
+}
+void SamplerHandle::refuse_second() {
+  throw ArgumentError(
+      "two sequences of a batch share one sampler, or another call is using it; give each a sampler of its own");
 }
 
 SamplingOptions sampling_options(float temperature, float top_p, int top_k, float min_p, double alpha_presence,

@@ -113,12 +113,12 @@ void close(const StatePtr& self) {
 
 }  // namespace
 
-StateLease::StateLease(StatePtr handle) {
+void StateHandle::require(const StateHandle* handle) {
   if (!handle) throw py::type_error("state must be a rwkvcpp.State, found None");
   if (!handle->state) throw StateError("the state is closed");
-  if (!lease_.take(std::move(handle))) {
-    throw StateError("two sequences of a batch share one state, or another call is using it; copy it first");
-  }
+}
+void StateHandle::refuse_second() {
+  throw StateError("two sequences of a batch share one state, or another call is using it; copy it first");
 }
 
 void register_state(py::module_& m) {
