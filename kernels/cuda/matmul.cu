@@ -84,7 +84,8 @@ Product to_product(const MatMul& op) {
   p.x = op.x.data, p.w = w.data, p.out = op.out.data, p.bias = op.bias, p.gate = op.gate;
   p.mx = w.mx, p.rx = w.rx, p.my = w.my, p.ry = w.ry, p.scale = w.scale;
   p.n_row = static_cast<int>(op.x.n_row), p.n_in = static_cast<int>(w.n_in), p.n_out = static_cast<int>(w.n_out);
-  p.type = w.type, p.activation = op.activation, p.add = op.add;
+  p.out_stride = p.n_out;
+  p.type = w.type, p.activation = op.activation, p.add = op.add, p.input_major = w.input_major;
   const std::int64_t row_bytes = bytes_of(w.type, w.input_major ? w.n_out : w.n_in);
   p.aligned = (reinterpret_cast<std::uintptr_t>(w.data) | static_cast<std::uintptr_t>(row_bytes)) % 16 == 0;
   return p;

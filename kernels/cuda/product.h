@@ -25,6 +25,7 @@ struct Product {
   unsigned* counters;  // matvec_parts, gemm_batch: 0 before and afterwards
   float* sums;         // gemm: [parts, n_row, n_out]; gemm_batch: [tiles of 128 columns, parts, n_row, 128]
   int n_row, n_in, n_out;
+  int out_stride;  // n_out; of a slice, some columns of a larger product, that one's: from row to row of out, gate and W^T
   int first_block;
   union {
     int lanes;  // matvec: threads that share a row of W
@@ -33,8 +34,8 @@ struct Product {
   Activation activation;
   DType type;
   bool add;
-  bool aligned;            // the rows of w begin at multiples of 16 bytes
-  std::uint8_t filler[5];  // in place of padding
+  bool aligned;  // the rows of w begin at multiples of 16 bytes
+  bool input_major;
 };
 
 // By value in a kernel's parameters, which may have 4 KB. Without padding: GCC 12 (tests) clears more than that.
@@ -74,7 +75,7 @@ __device__ inline float activate(Activation activation, float y) {
 
 // Writes element [row, column] of the result from the sum x W^T.
 __device__ inline void finish(const Product& p, int row, int column, float y) {
-  const std::int64_t at = std::int64_t{row} * p.n_out + column;
+  const std::int64_t at = std::int64_t{row} * p.out_stride + column;
   if (p.bias) y += p.bias[column];
   y = activate(p.activation, y);
   if (p.gate) y *= p.gate[at];
@@ -136,6 +137,9 @@ std::size_t gemm_plane_bytes(const MatMul& op);
 int gemm_x_stride(const MatMul& op);  // from row to row of the plane
 void gemm_narrow(cudaStream_t stream, DType type, Products& products);
 void gemm_finish(cudaStream_t stream, DType type, Products& products);
+
+// W of i8 or i4 as float16 to scratch, aligned to 16 bytes: [n_out, n_in], input-major [n_in, n_out], without gaps.
+void widen(cudaStream_t stream, DType type, bool input_major, Products& products);
 
 // What it cannot.
 void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);

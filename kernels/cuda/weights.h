@@ -88,11 +88,12 @@ __device__ inline float number_at(const void* w, std::int64_t i) {
 // W[m, k]
 template <DType type, bool input_major>
 __device__ inline float weight_at(const Product& p, int m, int k) {
-  const float number = number_at<type>(p.w, input_major ? std::int64_t{k} * p.n_out + m : std::int64_t{m} * p.n_in + k);
+  const float number = number_at<type>(p.w, input_major ? std::int64_t{k} * p.out_stride + m : std::int64_t{m} * p.n_in + k);
   if constexpr (type == DType::i8) return (number + 128.5f) * p.rx[m] * p.ry[k] + p.mx[m] + p.my[k];
   if constexpr (type == DType::i4) {
     const int group = k / static_cast<int>(kI4Group);
-    const std::int64_t at = input_major ? std::int64_t{group} * p.n_out + m : std::int64_t{m} * (p.n_in / kI4Group) + group;
+    const std::int64_t at =
+        input_major ? std::int64_t{group} * p.out_stride + m : std::int64_t{m} * (p.n_in / kI4Group) + group;
     return number * widen_bf16(p.scale[at]);
   }
   return number;
