@@ -39,7 +39,7 @@ enum class Activation { none, tanh, sigmoid, silu, relu_squared };
 // Sums are float32, and so is x, with two exceptions. Where the device multiplies bfloat16 (rounds_x) and W is bf16 or i4, x of
 // 9 to 32 rows is rounded to 16 bits (the sum of two bfloat16), of more to 8 bits, and the numbers of i4 to 8 bits. Up to 8
 // rows of x may be rounded to 2^-21 of their largest number for i8, to 2^-15 for i4 (CUDA: up to 4 rows, of i4 only, to 2^-16
-// of the largest of 32 neighbours). CUDA rounds more than 32 rows to 11 bits for f16.
+// of the largest of 32 neighbours). CUDA rounds more than 32 rows to 11 bits for f16; of i8 and i4 more than 64, and W as well.
 struct MatMul {
   Rows x;                       // [R, n_in]
   Matrix weight;                // [n_out, n_in]

@@ -19,14 +19,15 @@ CACHE = 6e12  # bytes per second between the multiprocessors and the second-leve
 # Shares of the bandwidth: products, those of 9 to 64 rows (kernels/cuda/gemm_batch.cu says why), states of many heads.
 MATRICES, BATCH, STATES = 0.85, 0.75, 0.80
 SPARSE = 0.65  # of it, too: rows here and there
-# Shares of the peak: cuBLASLt, which takes fp16 from 65 rows on; else our tiles, which multiply two halves of x of i8, and of all
-# types of up to 32 rows.
+# Shares of the peak: cuBLASLt, which takes all from 65 rows on; else our tiles, which multiply two halves of x of i8, and of all types
+# of up to 32 rows.
 LIBRARY, OURS, TWO_HALVES = 0.80, 0.50, 0.25
+ROOM = 32 << 20  # bytes of W of i8 and i4 that are float16 at a time, from 65 rows on (kernels/cuda/many_rows.cu)
 LAUNCH = 1.2e-6  # seconds between launches of a graph: the first bytes' latency and the slowest block
 MULTIPROCESSORS, CLOCK = 132, 1.765e9  # of an H200
 # Of WKV in chunks (kernels/cuda/rwkv7_chunked.cu): rows of S that a block has, one to a multiprocessor, and its cycles per token.
 CHUNKED = {16: 50, 32: 72}
-PROMPT_LAUNCHES = {"fp16": 24, "fp16i8": 22, "fp16i4": 22}  # of a layer: S takes three, and products as in launches()
+ROUND = 1024  # rows that a forward has at once; a call with more has rounds
 NONZERO = 0.12  # of the squared ReLU of trained models
 FEW, MANY = 8, 64  # most sequences whose zeros are left out, and which are no work for tiles; that one block has
 COLUMNS, DEPTH, BLOCKS = 128, 512, 128  # of a block of theirs: columns of the result, numbers along the input at most; how many at least
@@ -51,6 +52,19 @@ def cached(matrices, rows):
     return moved
 
 
+def widened(numbers, n=1):
+    """(launches that widen n matrices of so many numbers, products more than n that their slices take)"""
+    slices, at_once = -(-2 * numbers // ROOM), max(1, ROOM // (2 * numbers))
+    return (n * slices if slices > 1 else -(-n // at_once)), n * (slices - 1)
+
+
+def many_row_launches(type_, c):
+    """Launches of a layer's products of more than 64 rows besides one for each group: one before a group of products and one after it,
+    each that cuBLASLt multiplies, and what widened() says. Low-rank products with a short input need nothing after them."""
+    matrices = [(c * c, 3), (c * c, 1), (4 * c * c, 1), (4 * c * c, 1)] if type_ != "fp16" else []
+    return 12 + sum(sum(widened(*each)) for each in matrices)
+
+
 def launches(model, type_, sequences, state=4):
     """(name, how many of a step, bytes, operations, share of the bandwidth, bytes as of cached()) of each kind of launch. Activations are
     float32; state: bytes of a number of S."""
@@ -58,6 +72,9 @@ def launches(model, type_, sequences, state=4):
     size, rows = BYTES[type_], sequences
     low, ffn = 2 * w + v + g, 4 * c
     matrices = BATCH if FEW < rows <= MANY else MATRICES
+    widens = type_ != "fp16" and rows > MANY
+    if widens:
+        size = 0  # of W as products read it, from the second-level cache
     zero_free = 1 - (1 - NONZERO) ** rows if rows <= FEW else 1.0  # rows of ffn.value that some sequence needs
 
     def product(name, n, moved, operations, shapes, share=matrices):
@@ -77,16 +94,26 @@ def launches(model, type_, sequences, state=4):
         ("embed", 1, rows * 6 * c, 0, STATES, 0),
         product("norm, head", 2, size * VOCABULARY * c / 2 + 4 * rows * VOCABULARY / 2, rows * VOCABULARY * c, [(1, VOCABULARY // 2, c)]),
     ]
-    if type_ != "fp16" and rows > 2:
+    if widens:
+        for name, numbers, n in (("receptance, key, value", c * c, 3), ("output", c * c, 1), ("ffn.key", ffn * c, 1),
+                                 ("ffn.value", ffn * c, 1), ("head", VOCABULARY * c, 1)):
+            count, _ = widened(numbers, n)
+            each, of_all = n * numbers / count, 1 if name == "head" else n_layer
+            kinds.append((f"W of {name} to float16", of_all * count, BYTES[type_] * each, 0, MATRICES, (BYTES[type_] + 2) * each))
+    elif type_ != "fp16" and rows > 2:
         kinds.append(("w1, a1, g1, v1, which stay fp16, by themselves", n_layer, 0, 0, STATES, 0))
-    if rows > MANY:  # one before the products of a group and one after them, and each that cuBLASLt multiplies
-        kinds.append(("the other launches of products", n_layer * (14 if type_ == "fp16" else 11) + 4, 0, 0, STATES, 0))
+    if rows > MANY:
+        more, counted = 2, 0
+        if widens:  # which has launches of its own above
+            more += widened(VOCABULARY * c)[1]
+            counted = sum(widened(*each)[0] for each in ((c * c, 3), (c * c, 1), (ffn * c, 1), (ffn * c, 1)))
+        kinds.append(("the other launches of products", n_layer * (many_row_launches(type_, c) - counted) + more, 0, 0, STATES, 0))
     return kinds
 
 
 def seconds(type_, sequences, moved, operations, share, of_cache):
     halves = TWO_HALVES if type_ == "fp16i8" or sequences <= 32 else OURS
-    of_peak = LIBRARY if type_ == "fp16" and sequences > MANY else halves
+    of_peak = LIBRARY if sequences > MANY else halves
     return LAUNCH + max(moved / (share * BANDWIDTH), of_cache / CACHE + operations / (of_peak * PEAK))
 
 
@@ -97,28 +124,28 @@ def step(model, type_, sequences, state=4):
             sum(n * seconds(type_, sequences, *rest) for _, n, *rest in kinds))
 
 
-def prompts(model, type_, tokens, sequences):
-    """Seconds of so many prompts, with the logits of each last token. All that products leave to other kernels is read and written at the
-    card's bandwidth, though of a thousand tokens most of it stays in the second-level cache."""
+def prompts(model, type_, tokens):
+    """Seconds of a prompt of at most ROUND tokens, with the logits of the last one. All that products leave to other kernels is read and
+    written at the card's bandwidth, though of a thousand tokens most of it stays in the second-level cache."""
     n_layer, c, w, v, g = MODELS[model]
-    rows, low, ffn = tokens * sequences, 2 * w + v + g, 4 * c
-    # Bytes of [rows, c] in a layer: float32 of both norm_shift, of what is around S and of S's own; x of products made 16 bits of, 6 and
-    # 5 times; what follows their sums, of receptance, key, value and ffn.key, and of output and ffn.value, which add.
-    moved = rows * c * (4 * (9 + 4 + 11 + 6 + 7) + 6 * (6 + 5) + 8 * (3 + 4) + 12 * 2)
-    operations = 2 * rows * (4 * c * c + 2 * low * c + 2 * ffn * c)
-    of_peak = LIBRARY if type_ == "fp16" else TWO_HALVES if type_ == "fp16i8" else OURS
-    rows_of_s = sequences * c
-    cycles = min(-(-rows_of_s // (n * MULTIPROCESSORS)) * each for n, each in CHUNKED.items())
-    layer = moved / (STATES * BANDWIDTH) + operations / (of_peak * PEAK) + tokens * cycles / CLOCK + PROMPT_LAUNCHES[type_] * LAUNCH
+    low, ffn = 2 * w + v + g, 4 * c
+    # Bytes of [tokens, c] in a layer: float32 of both norm_shift, of what is around S and of S's own; x of products made 16 bits of, 6
+    # and 5 times; what follows their sums, of receptance, key, value and ffn.key, and of output and ffn.value, which add.
+    moved = tokens * c * (4 * (9 + 4 + 11 + 6 + 7) + 6 * (6 + 5) + 8 * (3 + 4) + 12 * 2)
+    operations = 2 * tokens * (4 * c * c + 2 * low * c + 2 * ffn * c)
+    cycles = min(-(-c // (n * MULTIPROCESSORS)) * each for n, each in CHUNKED.items())
+    count = 2 + 3 + 5 + many_row_launches(type_, c)  # norms, S, groups of products
+    layer = moved / (STATES * BANDWIDTH) + operations / (LIBRARY * PEAK) + tokens * cycles / CLOCK + count * LAUNCH
+    if type_ != "fp16":
+        layer += (BYTES[type_] + 2) * (4 * c * c + 2 * ffn * c) / CACHE  # W, made float16
     return n_layer * layer + BYTES[type_] * VOCABULARY * c / (MATRICES * BANDWIDTH)
 
 
 def print_prompts():
-    print("| model | 1 x 1,024 tokens | 32 x 1,024 |\n|---|---|---|")
+    print("| model | tokens per second |\n|---|---|")
     for model in MODELS:
         for type_ in BYTES:
-            speeds = " | ".join(f"{n * 1024 / prompts(model, type_, 1024, n):,.0f}" for n in (1, 32))
-            print(f"| {model} {type_} | {speeds} |")
+            print(f"| {model} {type_} | {ROUND / prompts(model, type_, ROUND):,.0f} |")
 
 
 def print_launches(model, type_, sequences):

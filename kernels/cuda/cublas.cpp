@@ -96,7 +96,7 @@ bool CublasPlan::choose(CublasLt::Handle handle, const CublasShape& shape) {
       !set(api_.desc_set, desc_, CublasLt::DescAttribute::transpose_a, transpose) ||
       !ok(api_.layout_create(&w_, type, w_rows, w_columns, w_rows)) ||
       !ok(api_.layout_create(&x_, type, shape.n_in, shape.n_row, shape.x_stride)) ||
-      !ok(api_.layout_create(&out_, CUDA_R_32F, shape.n_out, shape.n_row, shape.n_out)) ||
+      !ok(api_.layout_create(&out_, CUDA_R_32F, shape.n_out, shape.n_row, shape.out_stride)) ||
       !ok(api_.preference_create(&preference))) {
     return false;
   }

@@ -19,12 +19,12 @@ namespace rwkv::cuda {
 // NVIDIA's, that of this runtime's major version first. It stays open until the process ends.
 [[nodiscard]] std::optional<CublasLt> open_cublas();
 
-// out [n_row, n_out] = x W^T, or out += x W^T: x [n_row, x_stride] and W of the same type, f16 or bf16, out and sums float32.
-// All begin at multiples of 16 bytes, and so do rows of W and x.
+// out [n_row, out_stride] = x W^T, n_out numbers of each row, or out += x W^T: x [n_row, x_stride] and W of the same type, f16
+// or bf16, out and sums float32. All begin at multiples of 16 bytes, and so do rows of W and x.
 struct CublasShape {
   DType type;
   bool input_major;
-  int n_row, n_in, n_out, x_stride;
+  int n_row, n_in, n_out, x_stride, out_stride;
   auto operator<=>(const CublasShape&) const = default;
 };
 
@@ -53,7 +53,7 @@ class CublasPlan {
 class Cublas {
  public:
   using Open = std::optional<CublasLt> (*)();
-  // Products of fewer multiply-adds are not for it: kernels/cuda/gemm_cublas.cu.
+  // Products of fewer multiply-adds are not for it: kernels/cuda/many_rows.cu.
   static constexpr std::int64_t kLeastWork = std::int64_t{1} << 28;
 
   explicit Cublas(Open open = open_cublas, std::int64_t least_work = kLeastWork) : open_(open), least_work_(least_work) {}

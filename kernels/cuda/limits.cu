@@ -79,7 +79,7 @@ class LimitReader {
         to_(bytes_),
         sums_(sizeof(float) * blocks_ * kThreads),
         side_(static_cast<int>(std::sqrt(static_cast<double>(bytes_ / 4))) / 64 * 64),
-        plan_(cublas_.plan(stream_.get(), {DType::f16, false, side_, side_, side_, side_})),
+        plan_(cublas_.plan(stream_.get(), {DType::f16, false, side_, side_, side_, side_, side_})),
         workspace_(plan_ ? plan_->workspace_bytes() : 0) {
     launch({dim3(blocks_), dim3(kThreads), 0, stream_.get()}, fill, static_cast<std::uint16_t*>(from_.data()), bytes_ / 2);
   }

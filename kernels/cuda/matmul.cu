@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/gemm_cublas.h"
+#include "kernels/cuda/code.h"
+#include "kernels/cuda/many_rows.h"
 #include "kernels/cuda/product.h"
 
 namespace rwkv::cuda {
@@ -17,23 +18,23 @@ namespace {
 // type.
 constexpr std::int64_t kMostFewRows = 16, kMostFewRowsOfTensorCores = 8;
 
-enum class Kernel { matvec, parts, batch, gemm, tiled };
+enum class Kernel { matvec, parts, batch, many, tiled };
 
 // What the products of a launch have in common.
 struct Kind {
   Kernel kernel;
   std::optional<DType> type;  // none: any
   bool input_major;
-  std::int64_t rows;  // of x, at most; gemm, batch: of its tiles
+  std::int64_t rows;  // of x, at most; batch: of its tiles
   bool operator==(const Kind&) const = default;
 };
 
 Kind kind_of(const MatMul& op) {
   const Matrix& w = op.weight;
   const std::int64_t n_row = op.x.n_row;
-  if (n_row > kMostFewRowsOfTensorCores && has_gemm(w.type)) {
+  if (n_row > kMostFewRowsOfTensorCores && has_tensor_cores(w.type, n_row)) {
     if (n_row <= kMostRowsOfBatch) return {Kernel::batch, w.type, w.input_major, gemm_batch_rows(op)};
-    return {Kernel::gemm, w.type, w.input_major, gemm_tile_rows(op)};
+    return {Kernel::many, std::nullopt, false, 0};
   }
   if (n_row > kMostFewRows) return {Kernel::tiled, w.type, w.input_major, 0};
   const auto rows = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(n_row)));
@@ -49,16 +50,22 @@ void launch_products(cudaStream_t stream, const Kind& kind, Products& products) 
       return matvec_parts(stream, *kind.type, products);
     case Kernel::batch:
       return gemm_batch(stream, *kind.type, kind.input_major, static_cast<int>(kind.rows), products);
-    case Kernel::gemm:
-      return gemm(stream, *kind.type, kind.input_major, static_cast<int>(kind.rows), products);
     case Kernel::tiled:
       return matmul_tiled(stream, *kind.type, kind.input_major, products);
+    case Kernel::many:
+      break;  // of ManyRows
   }
 }
 
 std::size_t n_counter(const MatMul& op) {
   const Kernel kernel = kind_of(op).kernel;
   return kernel == Kernel::parts ? matvec_parts_counters(op) : kernel == Kernel::batch ? gemm_batch_counters(op) : 0;
+}
+
+std::size_t many_rows_bytes(const MatMul& op) {
+  ManyRows alone(nullptr, nullptr);
+  alone.add(op);
+  return alone.bytes();
 }
 
 // The products of a group whose kind is that of the first one left, which are taken from `left`.
@@ -78,6 +85,12 @@ Products take(std::vector<const MatMul*>& left, std::byte*& scratch, unsigned*& 
 
 }  // namespace
 
+bool has_tensor_cores(DType type, std::int64_t n_row) {
+  if (type == DType::f32) return false;
+  const bool as_bf16 = type == DType::bf16 || (type == DType::i4 && n_row <= kMostRowsOfBatch);
+  return !as_bf16 || code_capability() >= 80;
+}
+
 Product to_product(const MatMul& op) {
   const Matrix& w = op.weight;
   Product p{};
@@ -95,30 +108,30 @@ std::size_t scratch_bytes(const MatMul& op) {
   const Kernel kernel = kind_of(op).kernel;
   const std::size_t bytes = kernel == Kernel::parts   ? matvec_parts_bytes(op)
                             : kernel == Kernel::batch ? gemm_batch_bytes(op)
-                            : kernel == Kernel::gemm  ? gemm_bytes(op)
+                            : kernel == Kernel::many  ? many_rows_bytes(op)
                                                       : 0;
   return (bytes + 255) / 256 * 256;
 }
 
 void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group, Cublas* cublas) {
   std::vector<const MatMul*> left;
-  std::vector<PlannedMatMul> planned;
+  ManyRows many(stream, cublas);
   std::size_t bytes = 0, counters = 0;
   for (const MatMul& op : group) {
     if (op.x.n_row == 0) continue;
-    if (auto plan = cublas ? plan_cublas(stream, *cublas, op) : nullptr) {
-      planned.push_back({&op, std::move(plan)});
+    if (kind_of(op).kernel == Kernel::many) {
+      many.add(op);
       continue;
     }
     left.push_back(&op);
     bytes += scratch_bytes(op), counters += n_counter(op);
   }
-  if (!planned.empty()) bytes += gemm_cublas_bytes(planned);
+  bytes += many.bytes();
   std::optional<Scratch::Use> use;
   try {
     if (bytes > 0) use.emplace(scratch.use(stream, bytes, counters));
   } catch (const OutOfMemoryError&) {
-    if (planned.empty()) throw;
+    if (!many.uses_cublas()) throw;
     return matmul(stream, scratch, group, nullptr);  // what our own kernels take was reserved
   }
   auto* at = use ? static_cast<std::byte*>(use->data()) : nullptr;
@@ -128,12 +141,9 @@ void matmul(cudaStream_t stream, Scratch& scratch, std::span<const MatMul> group
     Products products = take(left, at, counter);
     launch_products(stream, kind, products);
   }
-  if (planned.empty()) return;
-  gemm_cublas(stream, *cublas, planned, at);
+  const auto refused = many.launch(at);
   use.reset();
-  for (const auto& [op, plan] : planned) {
-    if (!plan) matmul(stream, scratch, {op, 1});
-  }
+  for (const MatMul* const op : refused) matmul(stream, scratch, {op, 1});
 }
 
 }  // namespace rwkv::cuda

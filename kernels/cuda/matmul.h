@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of weight matrices and rows: what each does is in kernels/kernels.h. Many rows of x are rounded as rounds_x says; of
-// more than 32, those multiplied with f16 are rounded to 11 bits.
+// more than 32, those multiplied with f16 are rounded to 11 bits, and so are more than 64 with i8 and i4, and these matrices.
 #pragma once
 #include <cuda_runtime_api.h>
 

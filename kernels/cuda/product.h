@@ -23,7 +23,7 @@ struct Product {
   const std::uint16_t* scale;
   void* scratch;       // what the kernel says
   unsigned* counters;  // matvec_parts, gemm_batch: 0 before and afterwards
-  float* sums;         // gemm: [parts, n_row, n_out]; gemm_batch: [tiles of 128 columns, parts, n_row, 128]
+  float* sums;         // gemm: [parts, n_row, out_stride]; gemm_batch: [tiles of 128 columns, parts, n_row, 128]
   int n_row, n_in, n_out;
   int out_stride;  // n_out; of a slice, some columns of a larger product, that one's: from row to row of out, gate and W^T
   int first_block;
@@ -125,23 +125,25 @@ std::size_t gemm_batch_bytes(const MatMul& op);
 std::size_t gemm_batch_counters(const MatMul& op);
 void gemm_batch(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
 
-// More rows; scratch: of gemm_bytes each. The products of a launch have the same gemm_tile_rows.
-bool has_gemm(DType type);  // and gemm_batch, on the current device
-int gemm_tile_rows(const MatMul& op);
-std::size_t gemm_bytes(const MatMul& op);
-void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
-
-// Its first and last launch, of f16 and bf16, for who multiplies one plane of x (gemm.cu) in between. The first needs
-// gemm_plane_bytes of scratch and may make products share theirs, the last what is in sums, 1 part.
-std::size_t gemm_plane_bytes(const MatMul& op);
-int gemm_x_stride(const MatMul& op);  // from row to row of the plane
+// More rows, in three steps (many_rows.cu): x becomes 16-bit numbers, gemm or cuBLASLt multiplies them with W, the last does
+// what follows a sum for products that have p.sums. Those of a launch are all f16, or all bf16; the first takes i8 and i4 as
+// f16. scratch: of gemm_x_bytes each, which products of the same rows of x share after the first step. sums: null where gemm
+// has one part, and does what follows itself. The products of its launch have the same gemm_tile_rows.
+std::size_t gemm_x_bytes(const Product& p);
+int gemm_x_stride(const Product& p);  // numbers from row to row
+int gemm_tile_rows(const Product& p);
+int gemm_parts(const Product& p);
 void gemm_narrow(cudaStream_t stream, DType type, Products& products);
+void gemm(cudaStream_t stream, DType type, bool input_major, int rows, Products& products);
 void gemm_finish(cudaStream_t stream, DType type, Products& products);
 
 // W of i8 or i4 as float16 to scratch, aligned to 16 bytes: [n_out, n_in], input-major [n_in, n_out], without gaps.
 void widen(cudaStream_t stream, DType type, bool input_major, Products& products);
 
-// What it cannot.
+// Whether the current device has tensor cores for W of a type and so many rows of x, 9 or more.
+bool has_tensor_cores(DType type, std::int64_t n_row);
+
+// Where it has none: more than 16 rows.
 void matmul_tiled(cudaStream_t stream, DType type, bool input_major, Products& products);
 
 }  // namespace rwkv::cuda

@@ -41,7 +41,6 @@ std::optional<CublasLt> open_failing() {
 }
 
 constexpr std::int64_t kAnyWork = 0;
-constexpr DType kHalves[] = {DType::f16, DType::bf16};
 
 struct Case {
   std::int64_t n_row, n_out, n_in;
@@ -49,7 +48,8 @@ struct Case {
   bool biased = false, add = false, gated = false;
 };
 
-void expect_plain(Cublas& cublas, DType type, const Case& c, Layout layout, int n_call = 1) {
+void expect_plain(Cublas& cublas, DType type, Case c, Layout layout, int n_call = 1) {
+  c.n_in = valid_n_in(type, c.n_in), c.n_out = valid_n_out(type, c.n_out, layout);
   const Weight w = stored(type, c.n_out, c.n_in, 3, layout);
   const auto x = floats(c.n_row * c.n_in, 4), bias = floats(c.n_out, 5), gate = floats(c.n_row * c.n_out, 6);
   const auto before = c.add ? floats(c.n_row * c.n_out, 7) : nans(c.n_row * c.n_out);
@@ -79,16 +79,16 @@ constexpr Case kCases[] = {{65, 24, 8},
 TEST(CudaCublas, EqualsPlainLoopsWithAllThatFollowsASum) {
   if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
   Cublas cublas(open_counted, kAnyWork);
-  for (const DType type : kHalves) {
-    if (!cuda::has_gemm(type)) continue;
+  for (const DType type : kTypes) {
+    if (!cuda::has_tensor_cores(type, 65)) continue;
     for (const Case& c : kCases) {
       for (const Layout layout : kLayouts) ASSERT_NO_FATAL_FAILURE(expect_plain(cublas, type, c, layout));
     }
   }
 }
 
-// 17 of the same rows of x and 3 of others, in both types, beside some that are not for cuBLAS: rows of 18 bytes, a result
-// of rows of 12, types that it is not given.
+// 17 of the same rows of x and others, also of i8, beside some that are not for cuBLAS: rows of 18 bytes, a result
+// of rows of 12, fp32.
 void expect_plain_group(Cublas& cublas) {
   std::vector<Weight> weights;
   std::vector<std::vector<float>> x, out;
@@ -102,7 +102,7 @@ void expect_plain_group(Cublas& cublas) {
     x.push_back(n_row == 66 && n_in == 32 ? shared : floats(n_row * n_in, 40 + i));
     out.push_back(nans(n_row * n_out));
     group.push_back({.x = rows(x[i], n_in), .weight = weights[i].matrix, .out = rows(out[i], n_out)});
-    if (i < 20 && cuda::has_gemm(type)) ++n_expected;
+    if ((i < 20 || i == 22) && cuda::has_tensor_cores(type, 65)) ++n_expected;
   }
   for (std::size_t i = 0; i < group.size(); ++i) {
     if (x[i].size() == shared.size()) group[i].x.data = const_cast<float*>(shared.data());
@@ -146,7 +146,7 @@ TEST(CudaCublas, ItsHeuristicIsAskedOnceForAShape) {
 TEST(CudaCublas, PlansOfManyShapesAreForgotten) {
   if (is_missing()) GTEST_SKIP() << "skipped: no cuBLASLt";
   Cublas cublas(open_counted, kAnyWork);
-  const auto plan = [&](int n_row) { return cublas.plan(nullptr, {DType::f16, false, n_row, 8, 8, 32}); };
+  const auto plan = [&](int n_row) { return cublas.plan(nullptr, {DType::f16, false, n_row, 8, 8, 32, 8}); };
   const auto first = plan(65);
   ASSERT_NE(first, nullptr);
   EXPECT_EQ(plan(65), first);
@@ -257,8 +257,8 @@ TEST(CudaCublas, OurKernelsMultiplyWhatItRefuses) {
     ending = status;
     Cublas cublas(open_failing, kAnyWork), other(open_failing, kAnyWork);
     expect_plain_group(cublas);
-    for (const DType type : kHalves) {
-      if (!cuda::has_gemm(type)) continue;
+    for (const DType type : kTypes) {
+      if (!cuda::has_tensor_cores(type, 65)) continue;
       for (const Case& c : kCases) {
         n_matmul = 0;
         for (const int n_call : {1, 0}) ASSERT_NO_FATAL_FAILURE(expect_plain(other, type, c, kOutputMajor, n_call));

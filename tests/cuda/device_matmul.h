@@ -14,10 +14,10 @@
 
 namespace rwkv::test {
 
-// kernels/cuda/matmul.cu, gemm.cu and digits.h
+// kernels/cuda/matmul.cu, many_rows.cu and digits.h
 inline Rounding rounding() {
   const bool has_bf16 = cuda::code_capability() >= 80;
-  return {.most_exact = has_bf16 ? 8 : INT64_MAX, .most_in_steps = 4, .rounds_x_for_f16 = true};
+  return {.most_exact = has_bf16 ? 8 : INT64_MAX, .most_in_steps = 4, .rounds_x_for_f16 = true, .most_stored = 64};
 }
 
 // Copies of the host's arrays on the device, as long as this lives; null stays null.

@@ -65,27 +65,32 @@ TEST(CudaMatMul, EqualsPlainLoopsForABatchInParts) {
 
 // The kernels with large tiles by themselves: products that are large enough for matmul() to choose them take too long here.
 TEST(CudaMatMul, LargeTilesOfTensorCoresEqualPlainLoops) {
-  for (const DType type : {DType::f16, DType::bf16, DType::i4}) {
+  for (const DType type : {DType::f16, DType::bf16}) {
     for (const Shape& s : {Shape{129, 130, 32}, {40, 35, 544}}) {
       for (const Layout layout : kLayouts) {
-        if (!cuda::has_gemm(type)) continue;
-        const std::int64_t n_out = valid_n_out(type, s.n_out, layout);
-        const Weight w = stored(type, n_out, s.n_in, 41, layout);
-        const auto x = floats(s.n_row * s.n_in, 42), out = nans(s.n_row * n_out);
-        MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, n_out)};
+        if (!cuda::has_tensor_cores(type, 65)) continue;
+        const Weight w = stored(type, s.n_out, s.n_in, 41, layout);
+        const auto x = floats(s.n_row * s.n_in, 42), out = nans(s.n_row * s.n_out);
+        MatMul op{.x = rows(x, s.n_in), .weight = w.matrix, .out = rows(out, s.n_out)};
         Uploads upload;
-        const DeviceArray<float> result(out), scratch(8 * s.n_row * (s.n_in + n_out));
-        cuda::Products products{};
-        products.n = 1;
         MatMul on_card = op;
         on_card.x.data = upload(op.x.data, s.n_row * s.n_in), on_card.weight = on_device(upload, w.matrix);
+        const DeviceArray<float> result(out), scratch(8 * s.n_row * s.n_in);
         on_card.out.data = result.data();
-        products.product[0] = cuda::to_product(on_card);
-        products.product[0].scratch = scratch.data();
-        cuda::gemm(nullptr, type, layout == kInputMajor, 128, products);
-        const auto values = result.values();
-        op.out = rows(values, n_out);
-        ASSERT_NO_FATAL_FAILURE(expect_product(rounding(), op, w)) << "layout " << layout;
+        for (const int parts : {1, 2}) {
+          const DeviceArray<float> sums(parts * s.n_row * s.n_out);
+          cuda::Products products{};
+          products.n = 1;
+          cuda::Product& p = products.product[0];
+          p = cuda::to_product(on_card);
+          p.scratch = scratch.data(), p.parts = parts, p.sums = parts > 1 ? sums.data() : nullptr;
+          cuda::gemm_narrow(nullptr, type, products);
+          cuda::gemm(nullptr, type, layout == kInputMajor, 128, products);
+          cuda::gemm_finish(nullptr, type, products);
+          const auto values = result.values();
+          op.out = rows(values, s.n_out);
+          ASSERT_NO_FATAL_FAILURE(expect_product(rounding(), op, w)) << "layout " << layout << " parts " << parts;
+        }
       }
     }
   }
@@ -97,7 +102,7 @@ TEST(CudaMatMul, EqualsPlainLoopsWithoutTensorCoresForBf16) {
   cuemu::config().sm = 75;
   for (const DType type : kTypes) {
     for (const Layout layout : kLayouts) {
-      for (const Shape& s : {Shape{35, 66, 42}, {20, 5, 544}}) expect_plain(type, s, layout, 31);
+      for (const Shape& s : {Shape{35, 66, 42}, {20, 5, 544}, {65, 10, 70}}) expect_plain(type, s, layout, 31);
     }
   }
   cuemu::config().sm = 90;
@@ -161,7 +166,7 @@ TEST(CudaMatMul, ReplayOfAGraphIsBitEqual) {
 // Its largest number decides how a row of x is scaled for float16.
 TEST(CudaMatMul, RowsOfXMayBeTinyHugeOrZero) {
   for (const DType type : {DType::f16, DType::i8}) {
-    for (const std::int64_t n_row : {20, 40}) {
+    for (const std::int64_t n_row : {20, 40, 70}) {
       const Weight w = stored(type, 10, 70, 51);
       auto x = floats(n_row * 70, 52);
       constexpr float kSizes[] = {1.0f, 0x1p-100f, 0x1p100f, 0.0f, 0x1p20f};
@@ -169,7 +174,7 @@ TEST(CudaMatMul, RowsOfXMayBeTinyHugeOrZero) {
       const auto out = nans(n_row * 10);
       const MatMul op{.x = rows(x, 70), .weight = w.matrix, .out = rows(out, 10)};
       matmul(op);
-      ASSERT_NO_FATAL_FAILURE(expect_product({}, op, w));
+      ASSERT_NO_FATAL_FAILURE(expect_product({.most_stored = 64}, op, w));
     }
   }
 }
@@ -251,8 +256,8 @@ TEST(CudaMatMul, GroupOfTwentyMatricesOfDifferentShapesAndTypes) {
 TEST(CudaMatMul, NanInARowComesOutOfThatRowOnly) {
   for (const DType type : kTypes) {
     for (const Activation activation : {Activation::none, Activation::silu, Activation::relu_squared}) {
-      for (const auto& [row, at] : {std::pair(0, 0), {0, 10}, {0, 20}, {7, 0}, {40, 5}}) {
-        const int n_row = row == 0 ? 5 : row == 7 ? 11 : 45;
+      for (const auto& [row, at] : {std::pair(0, 0), {0, 10}, {0, 20}, {7, 0}, {40, 5}, {41, 6}}) {
+        const int n_row = row == 0 ? 5 : row == 7 ? 11 : row == 40 ? 45 : 66;
         const std::int64_t n_in = valid_n_in(type, 21);
         const Weight w = stored(type, 23, n_in, 13);
         auto x = floats(n_row * n_in, 14);

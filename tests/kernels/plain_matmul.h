@@ -114,41 +114,57 @@ inline double activated(Activation activation, double y) {
 
 // How a device rounds x and W: see MatMul in kernels.h.
 struct Rounding {
-  std::int64_t most_exact = INT64_MAX;  // rows of x up to which bf16 and i4 are not rounded
-  std::int64_t most_in_steps = 0;       // rows of x up to which that of i4 is
-  bool rounds_x_for_f16 = false;        // to 11 bits, more than 32 rows
+  std::int64_t most_exact = INT64_MAX;   // rows of x up to which bf16 and i4 are not rounded
+  std::int64_t most_in_steps = 0;        // rows of x up to which that of i4 is
+  bool rounds_x_for_f16 = false;         // to 11 bits, more than 32 rows
+  std::int64_t most_stored = INT64_MAX;  // rows of x up to which W of i8 and i4 is multiplied as it is stored, beyond as f16
 
+  [[nodiscard]] bool widens(const MatMul& op) const {
+    return (op.weight.type == DType::i8 || op.weight.type == DType::i4) && op.x.n_row > most_stored;
+  }
   [[nodiscard]] bool applies_to(const MatMul& op) const {
-    return (op.weight.type == DType::bf16 || op.weight.type == DType::i4) && op.x.n_row > most_exact;
+    return (op.weight.type == DType::bf16 || op.weight.type == DType::i4) && op.x.n_row > most_exact && !widens(op);
   }
   // x and W as they are multiplied.
   [[nodiscard]] float x(const MatMul& op, float x) const {
-    if (rounds_x_for_f16 && op.weight.type == DType::f16 && op.x.n_row > 32) return f16_to_f32(f32_to_f16(x));
+    const bool as_f16 = op.weight.type == DType::f16 || widens(op);
+    if (rounds_x_for_f16 && as_f16 && op.x.n_row > 32) return f16_to_f32(f32_to_f16(x));
     if (!applies_to(op)) return x;
     const float rounded = bf16_to_f32(f32_to_bf16(x));
     return op.x.n_row > 32 ? rounded : rounded + bf16_to_f32(f32_to_bf16(x - rounded));
   }
   [[nodiscard]] double weight(const MatMul& op, double w) const {
+    if (widens(op)) return as_f16(w);
     return applies_to(op) ? bf16_to_f32(f32_to_bf16(static_cast<float>(w))) : w;
+  }
+  // w of i8 is computed in float32: where that is less than `error` from the middle of two float16, either may come out.
+  [[nodiscard]] double undecided(const MatMul& op, double w, double error) const {
+    return widens(op) && op.weight.type == DType::i8 ? as_f16(w + error) - as_f16(w - error) : 0.0;
+  }
+
+ private:
+  [[nodiscard]] static double as_f16(double w) {
+    return f16_to_f32(f32_to_f16(std::clamp(static_cast<float>(w), -65504.0f, 65504.0f)));
   }
 };
 
 // Rounding of a sum of n terms: about sqrt(n) half ulps of the sum of their sizes, 16 more for what follows it; an i8 matrix
-// multiplies in parts (q, the offsets), which may be larger than the whole. The activations have slopes of at most
-// 1 + 2 |y|.
+// multiplies in parts (q, the offsets), which may be larger than the whole, unless it is widened first. The activations have
+// slopes of at most 1 + 2 |y|.
 inline void expect_product(const Rounding& rounding, const MatMul& op, const Weight& w, const std::vector<float>& before = {}) {
   const std::int64_t n = w.matrix.n_in;
   for (std::int64_t at = 0; at < op.x.n_row * w.matrix.n_out; ++at) {
     const std::int64_t r = at / w.matrix.n_out, m = at % w.matrix.n_out;
-    double y = op.bias ? op.bias[m] : 0.0, size = std::abs(y), largest_x = 0, weights = 0;
+    double y = op.bias ? op.bias[m] : 0.0, size = std::abs(y), largest_x = 0, weights = 0, undecided = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       largest_x = std::max<double>(largest_x, std::abs(op.x.data[r * n + i]));
       weights += std::abs(w.value[m * n + i]);
       const double x = rounding.x(op, op.x.data[r * n + i]), term = rounding.weight(op, w.value[m * n + i]) * x;
       y += term;
-      size += op.weight.type == DType::i8
-                  ? std::abs(x) * (256 * std::abs(w.rx[m] * w.ry[i]) + std::abs(w.mx[m]) + std::abs(w.my[i]))
-                  : std::abs(term);
+      const double parts =
+          op.weight.type == DType::i8 ? 256 * std::abs(w.rx[m] * w.ry[i]) + std::abs(w.mx[m]) + std::abs(w.my[i]) : 0.0;
+      size += op.weight.type == DType::i8 && !rounding.widens(op) ? std::abs(x) * parts : std::abs(term);
+      undecided += std::abs(x) * rounding.undecided(op, w.value[m * n + i], 4 * kUlp * parts);
     }
     const double gate = op.gate ? op.gate[at] : 1.0, old = op.add ? before[at] : 0.0;
     const double expected = activated(op.activation, y) * gate + old;
@@ -158,7 +174,7 @@ inline void expect_product(const Rounding& rounding, const MatMul& op, const Wei
     const double steps = in_steps ? weights * largest_x / 32512 / 2 : 0;
     const double tolerance =
         (16 + std::sqrt(double(n))) * kUlp * (size * slope * std::abs(gate) + std::abs(old) + std::abs(expected)) +
-        steps * slope * std::abs(gate);
+        (steps + undecided) * slope * std::abs(gate);
     ASSERT_NEAR(op.out.data[at], expected, tolerance) << name_of(op.weight.type) << " " << op.x.n_row << " rows, row " << r
                                                       << ", [" << w.matrix.n_out << ", " << n << "], column " << m;
   }

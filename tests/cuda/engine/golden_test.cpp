@@ -46,6 +46,23 @@ TEST_P(CudaVersion, EveryTypeOfWeightsGivesTheLogitsOfTheCpu) {
   }
 }
 
+// More than 64 rows are multiplied with float16 (kernels/cuda/many_rows.cu): as far from calls of 8 tokens as float16 weights
+// may be from float64 (tests/golden/logits_test.cpp).
+TEST_P(CudaVersion, APromptOfQuantisedWeightsGivesTheLogitsOfShortCalls) {
+  RWKV_SKIP_UNLESS_CUDA_RUNS(GetParam().version);
+  constexpr double kFloat16 = 0.04;
+  auto tokens = load_golden(GetParam().file).tokens;
+  while (tokens.size() < 80) tokens.push_back(tokens[tokens.size() / 2]);
+  for (const std::string type : {"fp16i8", "fp16i4"}) {
+    const Result prompt = result_of(GetParam().file, "cuda " + type, tokens, {tokens.size()});
+    const Result calls = result_of(GetParam().file, "cuda " + type, tokens, {8});
+    const double difference = max_difference(prompt.logits, calls.logits);
+    EXPECT_LE(difference, kFloat16) << type;
+    EXPECT_GT(difference, 0.0) << type;
+    RecordProperty(type + "_prompt", message(difference));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, CudaVersion, testing::ValuesIn(kVersionModels), version_name);
 
 }  // namespace
