@@ -30,8 +30,8 @@ inline unsigned permute_bytes(unsigned x, unsigned y, unsigned selector, const W
 }
 
 // A float32 and exact products as tensor cores add them, which is documented nowhere but was measured (Fasi et al., Numerical
-// behavior of NVIDIA tensor cores, PeerJ Computer Science 7:e330), on the least exact ones: four products at a time, each number
-// cut to the last bit that the largest has in float32, and so is their sum. Newer cards keep a bit or two more.
+// behavior of NVIDIA tensor cores, PeerJ Computer Science 7:e330), on the least exact ones: four products at a time, each
+// number cut to the last bit that the largest has in float32, and so is their sum. Newer cards keep a bit or two more.
 template <int n>
 float add_products(float sum, const double (&products)[n]) {
   const auto power_of_two = [](int exponent) { return std::bit_cast<double>(std::uint64_t(1023 + exponent) << 52); };
