@@ -37,6 +37,10 @@ extern unsigned current_lane;
 unsigned barrier(bool predicate, const Where& where);
 int code_sm();  // compute capability that the kernels which run were compiled for
 void require_sm(int sm, const char* what, const Where& where);
+// A float32 and exact products, four at a time, as tensor cores add them, which is documented nowhere but was measured (Fasi et
+// al., Numerical behavior of NVIDIA tensor cores, PeerJ Computer Science 7:e330), on the least exact ones: each number is cut
+// to the last bit that the largest has in float32, and so is their sum. Newer cards keep a bit or two more.
+float add_products(float sum, const double* products, int n);
 void wait_for_previous_kernel();
 // Orders memory between all that call it.
 void fence();

@@ -4,7 +4,6 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -18,41 +17,19 @@ namespace cuemu {
 
 // Number i, 0 or 1, of a pair.
 template <class T>
-float number_of(unsigned pair, int i) {
-  const auto bits = static_cast<std::uint16_t>(pair >> (16 * i));
-  return static_cast<float>(std::bit_cast<T>(bits));
+CUEMU_OWN float number_of(unsigned pair, int i) {
+  const unsigned bits = pair >> (16 * i) & 0xffffu;
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) return std::bit_cast<float>(bits << 16);
+  // Where float32 has a half's bits, the exponent lacks 112; that of infinities and NaN is the largest.
+  const unsigned size = (bits & 0x7fffu) << 13;
+  const float number = size < 0x0f800000u ? std::bit_cast<float>(size) * 0x1p112f : std::bit_cast<float>(size | 0x7f800000u);
+  return bits & 0x8000u ? -number : number;
 }
 
 // The upper bit of a nibble would ask for the byte's sign.
 inline unsigned permute_bytes(unsigned x, unsigned y, unsigned selector, const Where& where) {
   if (selector & 0x8888u) fail("permute_bytes: a nibble of the selector is more than 7", where);
   return __byte_perm(x, y, selector);
-}
-
-// A float32 and exact products as tensor cores add them, which is documented nowhere but was measured (Fasi et al., Numerical
-// behavior of NVIDIA tensor cores, PeerJ Computer Science 7:e330), on the least exact ones: four products at a time, each
-// number cut to the last bit that the largest has in float32, and so is their sum. Newer cards keep a bit or two more.
-template <int n>
-float add_products(float sum, const double (&products)[n]) {
-  const auto power_of_two = [](int exponent) { return std::bit_cast<double>(std::uint64_t(1023 + exponent) << 52); };
-  const auto last_bit = [](double x) {
-    return std::max(static_cast<int>(std::bit_cast<std::uint64_t>(x) >> 52) - 1023 - 23, -149);
-  };
-  const auto cut = [&](double x, int bit) {
-    return static_cast<double>(static_cast<std::int64_t>(x * power_of_two(-bit))) * power_of_two(bit);
-  };
-  for (int first = 0; first < n; first += 4) {
-    double largest = std::abs(double{sum}), all = sum;
-    for (int i = first; i < first + 4; ++i) largest = std::max(largest, std::abs(products[i])), all += products[i];
-    if (std::isfinite(all) && largest <= 0x1p120) {
-      const int bit = last_bit(largest);
-      all = cut(sum, bit);
-      for (int i = first; i < first + 4; ++i) all += cut(products[i], bit);
-      all = cut(all, last_bit(std::abs(all)));
-    }
-    sum = static_cast<float>(all);
-  }
-  return sum;
 }
 
 // Every lane publishes its fragments, and sums its four numbers of d.
@@ -82,7 +59,7 @@ CUEMU_OWN void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigne
   for (int i = 0; i < 4; ++i) {
     double products[16];
     for (int k = 0; k < 16; ++k) products[k] = double{a_rows[i / 2][k]} * b_columns[i % 2][k];
-    d[i] = add_products(d[i], products);
+    d[i] = add_products(d[i], products, 16);
   }
 }
 
@@ -117,7 +94,7 @@ CUEMU_OWN inline void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], co
       for (int row = 0; row < 2; ++row) products[2 * row + column][k] = double{a_rows[row][k]} * number;
     }
   }
-  for (int i = 0; i < 4; ++i) d[i] = add_products(d[i], products[i]);
+  for (int i = 0; i < 4; ++i) d[i] = add_products(d[i], products[i], 8);
 }
 
 // Every lane with an address reads its row and publishes it.
