@@ -5,7 +5,8 @@
 //
 // A first launch makes 16-bit numbers of x, one plane (planes.h): 4 bytes read, 2 written of each. In the second a block makes
 // a tile of the result: tiles of x and W, 32 along the input, come to shared memory one or two ahead of those that the warps
-// multiply. If tiles are few, the input is in parts, whose sums a third launch adds in order before it does what follows a sum.
+// multiply. The sums become rows by way of shared memory, so that a warp reads and writes 128 bytes of each of four rows at once
+// for what follows them. If tiles are few, the input is in parts, whose sums a third launch adds in order before it does that.
 #include <algorithm>
 #include <ranges>
 
@@ -63,11 +64,10 @@ __global__ void __launch_bounds__(kThreads) narrow_kernel(const __grid_constant_
   for (int k = thread; k < padded(p.n_in); k += kThreads) to[k] = narrowed<T>(k < p.n_in ? x[k] * scale : 0.0f);
 }
 
-// Element [row, column] of the result, from the sum over what was multiplied.
+// What a sum of that row has to be multiplied with.
 template <DType type>
-__device__ void finish_sum(const Product& p, int row, int column, float y) {
-  if constexpr (type == DType::f16) y *= row_scales(p)[row];
-  finish(p, row, column, y);
+__device__ float row_scale(const Product& p, int row) {
+  return type == DType::f16 ? row_scales(p)[row] : 1.0f;
 }
 
 // Tiles of x [rows, kRow] and of W [columns, kRow] or [kDepth, kAcross] in shared memory, in units of eight numbers.
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
   using Tile = Tiles<type, input_major, Shape>;
   using T = Number<type>;
   constexpr int kDown = Shape::rows / Shape::warps_down / 16, kAcross = Shape::columns / Shape::warps_across / 16;
-  constexpr int kStages = Shape::stages, kX = Tile::kX, kW = Tile::kW;
+  constexpr int kStages = Shape::stages, kX = Tile::kX, kW = Tile::kW, kBlock = Tile::kBlock;
   SHARED_ARRAY(T, xs, [kStages][kX]);
   SHARED_ARRAY(T, ws, [kStages][kW]);
   const Product& p = product_of(products, static_cast<int>(blockIdx.x));
@@ -169,20 +169,38 @@ __global__ void __launch_bounds__(32 * Shape::warps_down * Shape::warps_across)
     }
   }
 
+  // Fragments become rows in shared memory, 16 of a warp at a time; from there on a lane has four columns of every fourth row.
+  __syncthreads();
+  constexpr int kStagedRow = 16 * kAcross + kPad;
+  static_assert(kAcross == 2 && kBlock / 32 * 16 * kStagedRow * sizeof(float) <= sizeof(xs));
+  float* const staged = reinterpret_cast<float*>(xs) + warp * 16 * kStagedRow;
   float* const part_sums = p.sums + std::int64_t{part} * p.n_row * p.out_stride;
+  const int column = first_column + my_column + lane % 8 * 4;
   UNROLL for (int i = 0; i < kDown; ++i) {
     UNROLL for (int j = 0; j < 2 * kAcross; ++j) {
-      UNROLL for (int e = 0; e < 4; ++e) {
-        const int row = first_row + my_row + 16 * i + lane / 4 + e / 2 * 8;
-        const int column = first_column + my_column + 8 * j + lane % 4 * 2 + e % 2;
-        if (row >= p.n_row || column >= p.n_out) continue;
-        if (p.sums) {
-          part_sums[std::int64_t{row} * p.out_stride + column] = sum[i][j][e];
-        } else {
-          finish_sum<type>(p, row, column, sum[i][j][e]);
+      float* const to = staged + lane / 4 * kStagedRow + 8 * j + lane % 4 * 2;
+      *reinterpret_cast<float2*>(to) = {sum[i][j][0], sum[i][j][1]};
+      *reinterpret_cast<float2*>(to + 8 * kStagedRow) = {sum[i][j][2], sum[i][j][3]};
+    }
+    __syncwarp();
+    UNROLL_BY(1)
+    for (int r = lane / 8; r < 16; r += 4) {
+      const int row = first_row + my_row + 16 * i + r;
+      if (row >= p.n_row) break;
+      float4 y = *reinterpret_cast<const float4*>(staged + r * kStagedRow + lane % 8 * 4);
+      if (p.sums) {
+        float* const to = part_sums + std::int64_t{row} * p.out_stride + column;
+        const float four[4] = {y.x, y.y, y.z, y.w};
+        UNROLL for (int c = 0; c < 4; ++c) {
+          if (column + c < p.n_out) to[c] = four[c];
         }
+      } else {
+        const float scale = row_scale<type>(p, row);
+        y.x *= scale, y.y *= scale, y.z *= scale, y.w *= scale;
+        finish_four(p, row, column, y);
       }
     }
+    __syncwarp();
   }
 }
 
@@ -199,7 +217,7 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(const __grid_constant_
   for (int column = first; column < min(first + kAdded, p.n_out); column += kThreads) {
     float y = 0.0f;
     for (int part = 0; part < p.parts; ++part) y += sums[part * n + column];
-    finish_sum<type>(p, row, column, y);
+    finish(p, row, column, y * row_scale<type>(p, row));
   }
 }
 

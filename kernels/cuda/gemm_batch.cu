@@ -146,13 +146,6 @@ struct Block {
 template <DType type, bool input_major, int rows>
 constexpr int kBlocks = rows == 64 && type == (input_major ? DType::i8 : DType::i4) ? 1 : 2;
 
-__device__ void finish_four(const Product& p, int row, int column, const float4& y) {
-  const float four[4] = {y.x, y.y, y.z, y.w};
-  UNROLL for (int c = 0; c < 4; ++c) {
-    if (column + c < p.n_out) finish(p, row, column + c, four[c]);
-  }
-}
-
 template <DType type, bool input_major, int rows>
 __global__ void __launch_bounds__(kThreads, (kBlocks<type, input_major, rows>))
     batch_kernel(const __grid_constant__ Products products) {
@@ -229,19 +222,22 @@ __global__ void __launch_bounds__(kThreads, (kBlocks<type, input_major, rows>))
   const int my_four = lane * 4, column = first_column + my_four;
   const std::int64_t of_part = std::int64_t{p.n_row} * kColumns;
   float* const parts = p.sums + block % across * n_part * of_part + my_four;
-  for (int row = warp; row < p.n_row; row += kWarps) {
-    const float4 y = B::of_part(p, *reinterpret_cast<const float4*>(sums + row * kRow + my_four), column, facts[row]);
-    if (n_part > 1) {
-      *reinterpret_cast<float4*>(parts + part * of_part + row * kColumns) = y;
-    } else {
-      finish_four(p, row, column, y);
+  const auto sum_of = [&](int row) {
+    return B::of_part(p, *reinterpret_cast<const float4*>(sums + row * kRow + my_four), column, facts[row]);
+  };
+  if (n_part > 1) {
+    UNROLL_BY(1)
+    for (int row = warp; row < p.n_row; row += kWarps) {
+      *reinterpret_cast<float4*>(parts + part * of_part + row * kColumns) = sum_of(row);
     }
+    if (!is_last(p.counters + block % across, n_part)) return;
   }
-  if (n_part == 1 || !is_last(p.counters + block % across, n_part)) return;
+  UNROLL_BY(1)
   for (int row = warp; row < p.n_row; row += kWarps) {
     float4 y{};
+    if (n_part == 1) y = sum_of(row);
     UNROLL_BY(8)
-    for (int i = 0; i < n_part; ++i) {
+    for (int i = 0; n_part > 1 && i < n_part; ++i) {
       const float4 more = __ldcg(reinterpret_cast<const float4*>(parts + i * of_part + row * kColumns));
       y.x += more.x, y.y += more.y, y.z += more.z, y.w += more.w;
     }

@@ -66,11 +66,11 @@ void launch(const LaunchConfig& config, void (*kernel)(Parameters...), Arguments
 #endif
 
 // Before a loop whose count is known: arrays that it indexes stay in registers.
-#ifdef CUEMU
-#define UNROLL
-#define UNROLL_BY(n)
-#else
+#ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
 #define UNROLL_PRAGMA(text) _Pragma(#text)
 #define UNROLL_BY(n) UNROLL_PRAGMA(unroll n)
+#else
+#define UNROLL
+#define UNROLL_BY(n)
 #endif

@@ -9,6 +9,7 @@
 #include <span>
 #include <type_traits>
 
+#include "kernels/cuda/launch.h"
 #include "kernels/kernels.h"
 
 namespace rwkv::cuda {
@@ -73,14 +74,33 @@ __device__ inline float activate(Activation activation, float y) {
   return y;
 }
 
+__device__ inline float activated(const Product& p, int column, float y) {
+  return activate(p.activation, p.bias ? y + p.bias[column] : y);
+}
+
 // Writes element [row, column] of the result from the sum x W^T.
 __device__ inline void finish(const Product& p, int row, int column, float y) {
   const std::int64_t at = std::int64_t{row} * p.out_stride + column;
-  if (p.bias) y += p.bias[column];
-  y = activate(p.activation, y);
+  y = activated(p, column, y);
   if (p.gate) y *= p.gate[at];
   if (p.add) y += p.out[at];
   p.out[at] = y;
+}
+
+// The same for columns [column, column + 4), those that are there. All is read before anything is written: no read waits for
+// another.
+__device__ inline void finish_four(const Product& p, int row, int column, const float4& sums) {
+  const std::int64_t at = std::int64_t{row} * p.out_stride + column;
+  const int n = p.n_out - column;
+  float y[4] = {sums.x, sums.y, sums.z, sums.w}, gate[4], before[4];
+  UNROLL for (int c = 0; c < 4; ++c) {
+    gate[c] = p.gate && c < n ? p.gate[at + c] : 1.0f;
+    before[c] = p.add && c < n ? p.out[at + c] : 0.0f;
+  }
+  UNROLL for (int c = 0; c < 4; ++c) y[c] = c < n ? activated(p, column + c, y[c]) : 0.0f;
+  UNROLL for (int c = 0; c < 4; ++c) {
+    if (c < n) p.out[at + c] = y[c] * gate[c] + before[c];
+  }
 }
 
 // The sum x W^T of an i8 matrix from that over x ry (q - 128), and the sums of x ry, of x my and of x.
