@@ -143,12 +143,13 @@ class WindowReader {
 
   // `distance`: elements between the steps of axes[0] in the buffer; its stride, or less to leave out what is between.
   void read_piece(std::span<const Axis> axes, std::int64_t distance, std::int64_t start, Out* out) {
-    if (!staging_) staging_ = std::make_unique_for_overwrite<std::byte[]>(kStaging);
     std::array<Axis, kMostDimensions> part;
     std::ranges::copy(axes, part.begin());
     const auto box = std::span(part).first(axes.size());
     const bool together = distance == axes[0].stride;
     const std::int64_t calls = together ? 1 : axes[0].n, length = together ? extent(axes) : extent(axes.subspan(1));
+    const auto n_byte = static_cast<std::size_t>(((calls - 1) * distance + length) * kSize);
+    if (n_byte > n_staged_) staging_ = std::make_unique_for_overwrite<std::byte[]>(n_byte), n_staged_ = n_byte;
     for (std::int64_t i = 0; i < calls; ++i)
       source_.read(at_ + static_cast<std::uint64_t>((start + i * axes[0].stride) * kSize),
                    {staging_.get() + i * distance * kSize, static_cast<std::size_t>(length * kSize)});
@@ -178,9 +179,10 @@ class WindowReader {
 
   const ByteSource& source_;
   const std::uint64_t at_;
-  std::vector<Axis> axes_;           // outermost first
-  std::vector<std::int64_t> inner_;  // elements inside one step of each axis
-  std::unique_ptr<std::byte[]> staging_;
+  std::vector<Axis> axes_;                // outermost first
+  std::vector<std::int64_t> inner_;       // elements inside one step of each axis
+  std::unique_ptr<std::byte[]> staging_;  // [n_staged_], at most kStaging
+  std::size_t n_staged_ = 0;
 };
 
 template <std::size_t n>
