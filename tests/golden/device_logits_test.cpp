@@ -2,6 +2,8 @@
 // Logits that stay where they are computed: those that forward() gives, in order, for any batch.
 #include <rwkv/sampler.h>
 
+#include <algorithm>
+
 #include "golden/golden.h"
 #include "unit/made_checkpoint.h"
 

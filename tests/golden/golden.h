@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 #include <rwkv/model.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
+#include <cstddef>
+#include <filesystem>
+#include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,16 +41,9 @@ inline constexpr GoldenModel kGoldenModels[] = {
     {"random-v7.safetensors", "random-v7"},
 };
 
-inline std::string test_name(const testing::TestParamInfo<GoldenModel>& info) {
-  std::string name = info.param.file;
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-}
+std::string test_name(const testing::TestParamInfo<GoldenModel>& info);
 
-inline std::filesystem::path model_file(const std::string& name) {
-  const auto here = data("models/" + name);
-  return std::filesystem::exists(here) || std::filesystem::exists(here.string() + ".pth") ? here : shared("models/" + name);
-}
+std::filesystem::path model_file(const std::string& name);
 
 struct Golden {
   std::vector<Token> tokens;
@@ -58,81 +51,24 @@ struct Golden {
   std::vector<std::vector<float>> state;
 };
 
-inline std::vector<float> read_tensor(const Checkpoint& file, const std::string& name) {
-  const TensorInfo* tensor = file.find(name);
-  EXPECT_TRUE(tensor) << name;
-  std::vector<float> values(tensor->count());
-  file.read(*tensor, 0, values);
-  return values;
-}
+std::vector<float> read_tensor(const Checkpoint& file, const std::string& name);
 
-inline Golden load_golden(const std::string& name) {
-  Golden golden;
-  golden.tokens = nlohmann::json::parse(read_file(model_file(name + ".golden.json")))["tokens"].get<std::vector<Token>>();
-  const auto file = open_checkpoint(model_file(name + ".golden.safetensors"));
-  golden.logits = read_tensor(*file, "logits");
-  for (int i = 0; file->find("state." + std::to_string(i)); ++i) {
-    golden.state.push_back(read_tensor(*file, "state." + std::to_string(i)));
-  }
-  return golden;
-}
+Golden load_golden(const std::string& name);
 
-inline double max_difference(std::span<const float> a, std::span<const float> b) {
-  EXPECT_EQ(a.size(), b.size());
-  double most = 0;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    const double d = std::abs(double(a[i]) - double(b[i]));
-    most = d <= most ? most : d;  // NaN counts as larger
-    if (std::isnan(d)) return d;
-  }
-  return most;
-}
+// NaN if one of the differences is.
+double max_difference(std::span<const float> a, std::span<const float> b);
 
 // Root mean square of the differences, relative to that of the expected values.
-inline double relative_error(std::span<const float> found, std::span<const float> expected) {
-  EXPECT_EQ(found.size(), expected.size());
-  double errors = 0, squares = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    errors += std::pow(double(found[i]) - expected[i], 2);
-    squares += std::pow(double(expected[i]), 2);
-  }
-  return std::sqrt(errors / squares);
-}
+double relative_error(std::span<const float> found, std::span<const float> expected);
 
 // Largest difference of two states, relative to the largest value of the array.
-inline double state_difference(const State& state, const std::vector<std::vector<float>>& expected) {
-  double most = 0;
-  const auto arrays = state.arrays();
-  EXPECT_EQ(arrays.size(), expected.size());
-  for (std::size_t i = 0; i < arrays.size(); ++i) {
-    double largest = 1e-6;
-    for (const float x : expected[i]) largest = std::max(largest, std::abs(double(x)));
-    most = std::max(most, max_difference(arrays[i].values, expected[i]) / largest);
-  }
-  return most;
-}
+double state_difference(const State& state, const std::vector<std::vector<float>>& expected);
 
 // Logits of all positions, [tokens, n_vocab], fed in calls of the given lengths (the last one again and again).
-inline std::vector<float> feed(const Model& model, State& state, std::span<const Token> tokens,
-                               std::vector<std::size_t> lengths) {
-  const std::size_t n_vocab = model.config().n_vocab;
-  std::vector<float> logits(tokens.size() * n_vocab);
-  std::size_t first = 0;
-  for (std::size_t call = 0; first < tokens.size(); ++call) {
-    const std::size_t n = std::min(lengths[std::min(call, lengths.size() - 1)], tokens.size() - first);
-    model.forward(tokens.subspan(first, n), state, std::span(logits).subspan(first * n_vocab, n * n_vocab));
-    first += n;
-  }
-  return logits;
-}
+std::vector<float> feed(const Model& model, State& state, std::span<const Token> tokens, std::vector<std::size_t> lengths);
 
-inline std::size_t best(std::span<const float> logits) {
-  return std::max_element(logits.begin(), logits.end()) - logits.begin();
-}
+std::size_t best(std::span<const float> logits);
 
-inline void expect_same_best(std::span<const float> a, std::span<const float> b, std::size_t n_vocab) {
-  for (std::size_t at = 0; at < a.size(); at += n_vocab)
-    EXPECT_EQ(best(a.subspan(at, n_vocab)), best(b.subspan(at, n_vocab))) << at / n_vocab;
-}
+void expect_same_best(std::span<const float> a, std::span<const float> b, std::size_t n_vocab);
 
 }  // namespace rwkv::test

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logits and states of every version against float64 results of an independent implementation.
+#include <algorithm>
+
 #include "golden/golden.h"
+#include "json.h"
 #include "message.h"
 
 namespace rwkv::test {
@@ -94,7 +97,7 @@ TEST(Published, TinyModelsGiveTheirPublishedLogits) {
   for (const char* name : {"tiny-rwkv-4v0", "tiny-rwkv-5v1", "tiny-rwkv-5v2", "tiny-rwkv-7v0"}) {
     const auto file = shared(std::string("models/") + name + ".json");
     RWKV_SKIP_WITHOUT(file);
-    const auto info = nlohmann::json::parse(read_file(file));
+    const auto info = read_json(file);
     const auto expected = info["published"]["logits"].get<std::vector<float>>();
     LoadOptions options;
     if (const auto& eps = info["published"]["head_norm_eps"]; eps.is_number()) options.head_norm_eps = eps.get<float>();

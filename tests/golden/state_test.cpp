@@ -2,6 +2,8 @@
 // States as values and as files: what continues from one is what continues from the other, bit by bit.
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "golden/golden.h"
 
 namespace rwkv::test {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of tests/data/malformed: each is refused with the message that expected.json has for it.
-#include <nlohmann/json.hpp>
-
 #include "checkpoint/checkpoint.h"
 #include "checkpoint_bytes.h"
+#include "json.h"
 
 namespace rwkv::test {
 namespace {
@@ -18,7 +17,7 @@ std::string error_of_file(const std::string& name) {
 }
 
 TEST(Malformed, EveryFileIsRefusedByName) {
-  const auto expected = nlohmann::json::parse(malformed("expected.json"));
+  const auto expected = read_json(data("malformed/expected.json"));
   EXPECT_GE(expected.size(), 200u);
   for (const auto& [name, part] : expected.items()) {
     const std::string error = error_of_file(name);
@@ -34,7 +33,7 @@ TEST(Malformed, MessagesShowNoControlCharacters) {
 }
 
 TEST(Malformed, EveryFileIsListed) {
-  const auto expected = nlohmann::json::parse(malformed("expected.json"));
+  const auto expected = read_json(data("malformed/expected.json"));
   for (const auto& file : std::filesystem::directory_iterator(data("malformed"))) {
     const std::string name = file.path().filename().string();
     if (name == "make.py" || name == "expected.json" || name.starts_with("valid")) continue;

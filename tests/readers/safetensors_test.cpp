@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <fstream>
+
 #include "checkpoint/safetensors_writer.h"
 #include "checkpoint_bytes.h"
 #include "message.h"

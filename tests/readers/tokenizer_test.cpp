@@ -12,7 +12,7 @@ using Ids = std::vector<Token>;
 using nlohmann::json;
 using test::contains;
 
-json cases(const std::string& name) { return json::parse(test::read_file(test::data("cases/" + name))); }
+json cases(const std::string& name) { return test::read_json(test::data("cases/" + name)); }
 
 TEST(WorldVocabulary, EqualsRecordedCases) {
   const auto file = test::shared("tokenizer/rwkv_vocab_v20230424.txt");

@@ -3,9 +3,9 @@
 #pragma once
 #include <rwkv/tokenizer.h>
 
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "json.h"
 #include "test_data.h"
 #include "text/utf8.h"
 
@@ -13,7 +13,7 @@ namespace rwkv::test {
 
 inline TokenizerPtr small_world() { return load_tokenizer(data("tokenizer/small_world.txt")); }
 inline TokenizerPtr small_bpe() { return load_tokenizer(data("tokenizer/small_bpe.json")); }
-inline nlohmann::json small_bpe_json() { return nlohmann::json::parse(read_file(data("tokenizer/small_bpe.json"))); }
+inline nlohmann::json small_bpe_json() { return read_json(data("tokenizer/small_bpe.json")); }
 
 // All single bytes, ids 1 to 256.
 inline std::string byte_lines() {

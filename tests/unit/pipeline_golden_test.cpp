@@ -2,11 +2,10 @@
 // Greedy text of trained byte models, token by token as in the reference (they are not part of the repository).
 #include <rwkv/pipeline.h>
 
-#include <nlohmann/json.hpp>
-
 #include <array>
 #include <memory>
 
+#include "json.h"
 #include "test_data.h"
 
 namespace rwkv {
@@ -57,7 +56,7 @@ TEST_P(PipelineGolden, GreedyTextEqualsTheReference) {
   RWKV_SKIP_WITHOUT(file());
   const Pipeline p = pipeline();
   int compared = 0;
-  for (const auto& c : nlohmann::json::parse(test::read_file(test::data("cases/generate.json")))) {
+  for (const auto& c : test::read_json(test::data("cases/generate.json"))) {
     if (c["model"] != GetParam()) continue;
     SCOPED_TRACE(c["prompt"].get<std::string>());
     State state = p.model().new_state();

@@ -2,13 +2,12 @@
 // The generation loop, driven by a script instead of a model.
 #include <rwkv/pipeline.h>
 
-#include <nlohmann/json.hpp>
-
 #include <array>
 #include <limits>
 #include <stdexcept>
 
 #include "generate_loop.h"
+#include "json.h"
 #include "test_data.h"
 
 namespace rwkv {
@@ -283,7 +282,7 @@ TEST(Pipeline, WrongArgumentsAreRefusedBeforeAnythingIsFed) {
 }
 
 TEST(RefineContext, EqualsTheReferenceCases) {
-  for (const auto& c : nlohmann::json::parse(test::read_file(test::data("cases/refine-context.json"))))
+  for (const auto& c : test::read_json(test::data("cases/refine-context.json")))
     EXPECT_EQ(refine_context(c["text"].get<std::string>()), c["refined"]) << c;
 }
 

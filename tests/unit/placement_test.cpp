@@ -2,6 +2,8 @@
 // Strategies on whole models: stages of different types, "auto", and what this build cannot do.
 #include <rwkv/model.h>
 
+#include <algorithm>
+
 #include "golden/golden.h"
 #include "unit/made_checkpoint.h"
 

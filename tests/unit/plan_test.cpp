@@ -2,8 +2,7 @@
 // Placements against the reference's table, and the rules one by one.
 #include "plan/plan.h"
 
-#include <nlohmann/json.hpp>
-
+#include "json.h"
 #include "test_data.h"
 
 namespace rwkv {
@@ -45,7 +44,7 @@ std::string runs_of(const std::string& text, int n_layer) {
 }
 
 TEST(Plan, EqualsTheReferenceTable) {
-  const auto cases = nlohmann::json::parse(test::read_file(test::data("cases/strategies.json")));
+  const auto cases = test::read_json(test::data("cases/strategies.json"));
   ASSERT_EQ(cases.size(), 138u);
   for (const auto& c : cases) {
     const std::string text = c["strategy"];

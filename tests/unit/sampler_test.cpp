@@ -2,8 +2,6 @@
 // Distributions and draws against the reference, the tie rules, and what is refused.
 #include <rwkv/sampler.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -11,6 +9,7 @@
 #include <numeric>
 
 #include "sampling/distribution.h"
+#include "json.h"
 #include "test_data.h"
 
 namespace rwkv {
@@ -77,7 +76,7 @@ std::string error_of(const std::function<void()>& f) {
 }
 
 TEST(Sampling, EqualsTheReferenceCases) {
-  const auto cases = nlohmann::json::parse(test::read_file(test::data("cases/sampling.json")));
+  const auto cases = test::read_json(test::data("cases/sampling.json"));
   ASSERT_EQ(cases.size(), 60u);
   for (const auto& c : cases) {
     SCOPED_TRACE(c.dump());

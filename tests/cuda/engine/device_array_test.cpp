@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // States and logits where they lie on the card. They are read by another device object, whose stream waits for none of the
 // model's: what a forward left undone would be seen.
+#include <algorithm>
+
 #include "cuda/engine/engine.h"
 #include "devices.h"
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // States of float16 on a CUDA device, beside a CPU whose state is rounded between two tokens.
+#include <algorithm>
+#include <cmath>
+
 #include "cuda/device_slot.h"
 #include "cuda/engine/engine.h"
 
