@@ -8,8 +8,8 @@
 #include <limits>
 #include <numeric>
 
-#include "sampling/distribution.h"
 #include "json.h"
+#include "sampling/distribution.h"
 #include "test_data.h"
 
 namespace rwkv {
